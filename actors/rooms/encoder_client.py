@@ -51,52 +51,36 @@ class EncoderClient(Protocol):
         """
 
 
-class Probe:
-    """Finds out whether the encoder answers, with one text. For one thread."""
+class Question:
+    """A submission whose answer somebody looks for now and then. For one thread.
 
-    def __init__(self, client: EncoderClient, timeout_s: float, clock: Clock) -> None:
+    With a text it finds out whether the encoder encodes; without one, which encoder rooms are to be read with.
+    """
+
+    def __init__(self, client: EncoderClient, texts: Sequence[str], timeout_s: float, clock: Clock) -> None:
         self._client = client
-        self._timeout_s = timeout_s
-        self._clock = clock
-        self._asked: Future[Encoded] | None = None
-        self._asked_s = 0.0
-
-    def is_answered(self) -> bool:
-        """Whether the encoder has encoded the text by now; asks it, and once more after a failure. Never blocks."""
-        asked, now_s = self._asked, self._clock.monotonic_s()
-        if asked is not None and asked.done() and not asked.cancelled() and asked.exception() is None:
-            return True
-        if asked is None or asked.done() or now_s - self._asked_s > self._timeout_s:
-            self._asked_s = now_s
-            try:
-                self._asked = self._client.submit([PROBE_TEXT])
-            except Exception:  # whatever the transport raises, it is asked again
-                self._asked = None
-        return False
-
-
-class Inquiry:
-    """Asks the encoder which one rooms are to be read with, by a submission without a text. For one thread."""
-
-    def __init__(self, client: EncoderClient, timeout_s: float, clock: Clock) -> None:
-        self._client = client
+        self._texts = texts
         self._timeout_s = timeout_s
         self._clock = clock
         self._asked: Future[Encoded] | None = None
         self._asked_s = 0.0
 
     def answer(self) -> Encoded | None:
-        """The answer to the question of the last call, None where there is none; asks again. Never blocks."""
-        asked, now_s = self._asked, self._clock.monotonic_s()
-        if asked is not None and not asked.done() and now_s - self._asked_s <= self._timeout_s:
-            return None
-        self._asked, self._asked_s = None, now_s
+        """The answer, None while there is none. Asks, and once more after a failure. Never blocks."""
+        asked = self._asked
+        if asked is not None and asked.done() and not asked.cancelled() and asked.exception() is None:
+            return asked.result()
+        if asked is None or asked.done() or self._clock.monotonic_s() - self._asked_s > self._timeout_s:
+            self.ask()
+        return None
+
+    def ask(self) -> None:
+        """Asks anew; the answer before is forgotten."""
+        self._asked_s = self._clock.monotonic_s()
         try:
-            self._asked = self._client.submit([])
+            self._asked = self._client.submit(self._texts)
         except Exception:  # whatever the transport raises, it is asked again
-            return None
-        is_answered = asked is not None and asked.done() and not asked.cancelled() and asked.exception() is None
-        return asked.result() if asked is not None and is_answered else None
+            self._asked = None
 
 
 class Completed(NamedTuple, Generic[T]):

@@ -6,11 +6,10 @@ Each encoder has a queue of its own. The second one has a share of the encoder's
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 from actors.rooms.encode_queue import Backlog, EncodeQueue, Relief
 from actors.rooms.encode_schedule import EncodeSchedule
-from actors.rooms.encoder_client import EncoderClient, InFlight, Inquiry
+from actors.rooms.encoder_client import EncoderClient, InFlight, Question
 from actors.rooms.encoder_exchange import EncoderExchange
 from actors.rooms.partition import InHand, RoomEntry
 from actors.settings import RoomWorkerConfig
@@ -36,7 +35,7 @@ class RoomEncoding:
         self._metrics = metrics
         self._clock = clock
         self._exchange = EncoderExchange(config.exchange, clock)
-        self._inquiry = Inquiry(client, config.in_flight.timeout_s, clock)
+        self._question = Question(client, [], config.in_flight.timeout_s, clock)  # which encoder is wanted
         self._first = self._queue("")
         self._second: EncodeQueue | None = None
         self._may_have_second = False  # whether any room may have vectors of a second encoder
@@ -112,8 +111,9 @@ class RoomEncoding:
 
         Returns rooms whose second vectors were dropped, because nobody needs them any more.
         """
-        exchange, answer = self._exchange, self._inquiry.answer()
+        exchange, answer = self._exchange, self._question.answer()
         if answer is not None:
+            self._question.ask()
             exchange.hear(answer.wanted)
             self._follow()
         if exchange.coming:
@@ -189,19 +189,14 @@ class RoomEncoding:
             queue.want(entry, now_ms, 0)
 
     def _queue(self, encoder_version: str) -> EncodeQueue:
-        config = self._config
-        in_flight = config.in_flight
-        if encoder_version:
-            in_flight = replace(in_flight, batch_texts=min(in_flight.batch_texts, config.exchange.batch_texts))
-        schedule: EncodeSchedule[RoomEntry] = EncodeSchedule(config.schedule)
-        if encoder_version:  # a new encoder has all rooms to read: what is being said must not wait for that
-            schedule = EncodeSchedule(config.schedule, now_first=True)
+        config, is_second = self._config, bool(encoder_version)
         return EncodeQueue(
-            schedule,
-            InFlight(self._client, in_flight, self._metrics, self._clock),
+            # a new encoder has all rooms to read: what is being said must not wait for that
+            EncodeSchedule(config.schedule, now_first=is_second),
+            InFlight(self._client, config.in_flight, self._metrics, self._clock),
             Relief(config.segment_patience_s * 1_000, config.short_after_s * 1_000),
             self._metrics,
             self._clock,
             encoder_version=encoder_version,
-            is_second=bool(encoder_version),
+            is_second=is_second,
         )

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from actors.rooms.encoder_client import EncoderClient, Probe
+from actors.rooms.encoder_client import PROBE_TEXT, EncoderClient, Question
 from actors.rooms.partition import RoomEntry, RoomPartition, Tally
 from actors.rooms.room_encoding import RoomEncoding
 from actors.settings import RoomWorkerConfig
@@ -86,7 +86,7 @@ class RoomWorker:
         self._census = Census(self._life.partitions_of)
         self._status = RoomWorkerStatus(member)
         self._ahead = ReadAhead()
-        self._probe = Probe(encoder, config.in_flight.timeout_s, clock)
+        self._probe = Question(encoder, [PROBE_TEXT], config.in_flight.timeout_s, clock)
         self._owned: dict[int, RoomPartition] = {}
         self._gauge = Gauge(GROUP, metrics, clock)
 
@@ -110,7 +110,7 @@ class RoomWorker:
     # called by the loop
 
     def is_ready(self, other: LiveMember) -> bool:
-        return self._probe.is_answered() and reads_ahead(self._ahead, self._log, ROOM_STATES, other)
+        return self._probe.answer() is not None and reads_ahead(self._ahead, self._log, ROOM_STATES, other)
 
     def stand_by(self, other: LiveMember) -> None:
         self._owned = {}

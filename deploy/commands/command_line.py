@@ -32,7 +32,23 @@ if TYPE_CHECKING:
     from deploy.config.settings import Settings
 
 EVERYWHERE = ("config", "verbose", "help_")  # options of the group that each command has too
+
+
+def time_ms(text: str) -> int:
+    """A time on the command line, as ms since 1970; without a zone it is UTC. Raises ValueError."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as err:
+        raise ValueError(f"{text!r} is not an ISO 8601 time such as 2025-03-04T12:50") from err
+    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="leave out rows that cannot be taken, and count them")]
+Channels = Annotated[Path | None, typer.Option(metavar="FILE", help="CSV with channel,title,category,language")]
+UntilMs = Annotated[
+    int | None, typer.Option("--until", parser=time_ms, metavar="TIME", help="only before this recorded time")
+]
+FirstRows = Annotated[int | None, typer.Option(metavar="N", help="only the first N rows of the recording")]
 
 
 @dataclass(slots=True)
@@ -200,15 +216,6 @@ def refusal(error: typer.TyperException) -> str:
     context: Context = vars(error)["ctx"]  # each is wrong usage, and names its context
     command = context.command_path
     return f"{context.get_usage()}\n{command}: error: {said}\n`{command} --help` explains it, with examples"
-
-
-def time_ms(text: str) -> int:
-    """A time on the command line, as ms since 1970; without a zone it is UTC. Raises ValueError."""
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as err:
-        raise ValueError(f"{text!r} is not an ISO 8601 time such as 2025-03-04T12:50") from err
-    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def one_of(known: Sequence[str]) -> Callable[[str], str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from deploy.commands.command_line import SkipBad, settings_of, time_ms
+from deploy.commands.command_line import Channels, FirstRows, SkipBad, UntilMs, settings_of
 from deploy.terminal.console import as_json, say
 
 if TYPE_CHECKING:
@@ -59,13 +59,9 @@ def run(
     epochs: Annotated[int, typer.Option(metavar="N", min=1, help="passes over them, each of the two times")] = 2,
     rate: Annotated[float, typer.Option(metavar="R", help="of learning")] = 2e-4,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="of the choice of texts and their order")] = 7,
-    channels: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="CSV with channel,title,category,language")
-    ] = None,
-    until_ms: Annotated[
-        int | None, typer.Option("--until", parser=time_ms, metavar="TIME", help="only before this recorded time")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", help="only the first N rows of the recording")] = None,
+    channels: Channels = None,
+    until_ms: UntilMs = None,
+    limit: FirstRows = None,
     skip_bad: SkipBad = False,
     json: Annotated[bool, typer.Option("--json", help="the result as one JSON object")] = False,
 ) -> int:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from deploy.commands.command_line import SkipBad, settings_of, time_ms
+from deploy.commands.command_line import Channels, SkipBad, UntilMs, settings_of, time_ms
 from deploy.terminal.console import as_json as to_json
 from deploy.terminal.console import say
 
@@ -114,9 +114,7 @@ def run(
         Path | None, typer.Option(metavar="FILE", help="recorded starts, updates and ends of rooms")
     ] = None,
     viewer_events: Annotated[Path | None, typer.Option(metavar="FILE", help="recorded viewer events")] = None,
-    channels: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="CSV with channel,title,category,language")
-    ] = None,
+    channels: Channels = None,
     format_: Annotated[
         str | None,
         typer.Option("--format", metavar="NAME", help="how FILE is written (default: recognised), see below"),
@@ -137,9 +135,7 @@ def run(
     from_ms: Annotated[
         int | None, typer.Option("--from", parser=time_ms, metavar="TIME", help="only from this recorded time on")
     ] = None,
-    until_ms: Annotated[
-        int | None, typer.Option("--until", parser=time_ms, metavar="TIME", help="only before this recorded time")
-    ] = None,
+    until_ms: UntilMs = None,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="only the first N rows of each file")] = None,
     skip_gaps: Annotated[
         bool, typer.Option(help=f"shorten silences of more than {LONGEST_GAP_S:.0f} s to one second")

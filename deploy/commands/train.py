@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.commands.command_line import SkipBad, settings_of, time_ms
+from deploy.commands.command_line import Channels, FirstRows, SkipBad, UntilMs, settings_of
 from deploy.terminal.console import as_json, say
 from streaming.masked_uri import masked_uri
 from training.settings import EncoderTraining
@@ -73,13 +73,9 @@ def run(
     context: typer.Context,
     chat: Annotated[Path | None, typer.Argument(metavar="FILE", help="recorded chat instead of the archive")] = None,
     *,
-    channels: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="CSV with channel,title,category,language")
-    ] = None,
-    until_ms: Annotated[
-        int | None, typer.Option("--until", parser=time_ms, metavar="TIME", help="only before this recorded time")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", help="only the first N rows of the recording")] = None,
+    channels: Channels = None,
+    until_ms: UntilMs = None,
+    limit: FirstRows = None,
     skip_bad: SkipBad = False,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="begin anew instead of going on from the live version")

@@ -215,7 +215,7 @@ class ChatAggregate:
     def short_text(self, reading: Reading) -> RoomText | None:
         """A shortened `text`, for an encoder that is behind. The whole one where it is short already."""
         text = self.text(reading)
-        if text is None or text is not self._text or len(text.text) <= self._config.short_chars:
+        if text is None or len(text.text) <= self._config.short_chars:
             return text
         return replace(text, text=self._window.text(short=True), hash=0, short=True)
 

@@ -12,7 +12,6 @@ after until as long again. An answer is wrong if it fails, or has a room of anot
 from __future__ import annotations
 
 import argparse
-import collections
 import contextlib
 import dataclasses
 import json
@@ -24,17 +23,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+from actors.recommend.schema import Answer
 from deploy.config.settings import Settings
 from deploy.http.client import Client
 from deploy.local.system import System
 from streaming.archive.store import open_store
 from streaming.broker import KafkaLog
 from streaming.clock import SystemClock
-from streaming.events import ChatMessage, RoomStarted, RoomState
-from streaming.log.codec import Decoder, encode
-from streaming.log.topics import CHAT, ROOM_STATES, ROOMS
-from streaming.room.content_slots import read_by
-from tests.bench.freshness import percentile
+from streaming.events import ChatMessage, RoomStarted
+from streaming.log.codec import encode
+from streaming.log.topics import CHAT, ROOMS
+from tests.askers import Askers, encoders_of_rooms
+from tests.bench.freshness import Watch, percentile
 from tests.bench.stack import say, stack
 from tests.untrained import untrained
 from training.content.language_model import OWN_SETTINGS, folder_of
@@ -44,7 +44,7 @@ from training.settings import EncoderConfig
 
 WORDS = ("what", "a", "move", "that", "was", "again", "please", "the", "boss", "wins", "nice", "song", "who", "now")
 WAIT_S = 900.0
-ASKERS = 2
+ASKERS, VIEWERS = 2, 997
 
 
 class Platform(threading.Thread):
@@ -71,7 +71,7 @@ class Platform(threading.Thread):
                 number = self._random.randrange(self._rooms if sent % 4 else max(1, self._rooms // 10))
                 text = " ".join(self._random.choices(WORDS, k=8))
                 now_ms = time.time_ns() // 1_000_000
-                said = ChatMessage(room=f"room-{number}", viewer=f"viewer-{sent % 997}", text=text, at_ms=now_ms)
+                said = ChatMessage(room=f"room-{number}", viewer=f"viewer-{sent % VIEWERS}", text=text, at_ms=now_ms)
                 self._sink.send(CHAT, said.room.encode(), encode(said))
             self._sink.flush()
 
@@ -79,78 +79,6 @@ class Platform(threading.Thread):
         self._stopped.set()
         self.join()
         self._sink.close()
-
-
-class Watch(threading.Thread):
-    """Follows chat and room states: how long each message waits for the encoder that answers use. Times in ms."""
-
-    def __init__(self, log: KafkaLog, encoder: str) -> None:
-        super().__init__(daemon=True)
-        self._source = log.reader([*log.partitions(CHAT), *log.partitions(ROOM_STATES)], "end")
-        self._decode = Decoder(ROOM_STATES)
-        self._waiting: dict[str, collections.deque[tuple[int, int]]] = {}
-        self._seen: dict[str, int] = {}
-        self._states: dict[str, RoomState] = {}
-        self._stopped = threading.Event()
-        self.encoder = encoder  # that answers use
-        self.taken_ms: list[tuple[int, int]] = []  # when, and after how long
-
-    def run(self) -> None:
-        while not self._stopped.is_set():
-            batch = self._source.poll(0.02)
-            now_ms = time.time_ns() // 1_000_000
-            for partition, records in batch.records.items():
-                for record in records:
-                    room = (record.key or b"").decode()
-                    if partition.topic == ROOM_STATES and record.value is not None:
-                        self._servable(room, read_by(self._decode(record.value), self.encoder).vector_offset, now_ms)
-                    elif partition.topic == CHAT and record.offset > self._seen.get(room, -1):
-                        waiting = self._waiting.setdefault(room, collections.deque())
-                        waiting.append((record.offset, record.timestamp))
-
-    def _servable(self, room: str, vector_offset: int, now_ms: int) -> None:
-        self._seen[room] = vector_offset
-        waiting = self._waiting.get(room)
-        while waiting and waiting[0][0] <= vector_offset:
-            self.taken_ms.append((now_ms, now_ms - waiting.popleft()[1]))
-
-    def stop(self) -> None:
-        self._stopped.set()
-        self.join()
-        self._source.close()
-
-
-class Askers:
-    """Ask all the time."""
-
-    def __init__(self, url: str, encoder_of: dict[str, str]) -> None:
-        self._url, self._encoder_of = url, encoder_of
-        self._stopped = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(number,), daemon=True) for number in range(ASKERS)]
-        self.took_ms: list[tuple[int, float]] = []  # when, and how long
-        self.failed = self.mixed = self.without_content = 0
-        for thread in self._threads:
-            thread.start()
-
-    def _ask(self, number: int) -> None:
-        with contextlib.closing(Client(self._url)) as client:
-            while not self._stopped.is_set():
-                number += 7
-                began_s = time.perf_counter()
-                try:
-                    answer = client.recommend(f"viewer-{number % 997}")
-                except Exception:  # each is a failed request, whatever it is
-                    self.failed += 1
-                    continue
-                self.took_ms.append((time.time_ns() // 1_000_000, 1e3 * (time.perf_counter() - began_s)))
-                encoders = {item.receipt.encoder_version for item in answer.rooms}
-                self.mixed += bool(encoders - {self._encoder_of[answer.model_version], ""})
-                self.without_content += "" in encoders
-
-    def stop(self) -> None:
-        self._stopped.set()
-        for thread in self._threads:
-            thread.join()
 
 
 def measure(system: System, rooms: int, messages_per_s: float, seconds: float) -> dict[str, Any]:
@@ -174,23 +102,28 @@ def measure(system: System, rooms: int, messages_per_s: float, seconds: float) -
         platform.start()
         registry.promote("one", OpenGate())
         await_that(lambda: versions(client) == {"one"})
-        watch, askers = Watch(log, old), Askers(system.url, {"one": old, "two": new})
-        watch.start()
-        say(f"before: {seconds:.0f} s")
-        time.sleep(10.0)  # the first messages after the titles
-        began_ms = time.time_ns() // 1_000_000
-        time.sleep(seconds)
-        promoted_ms = time.time_ns() // 1_000_000
-        registry.promote("two", OpenGate())
-        say("the new encoder reads the rooms")
-        await_that(lambda: versions(client) == {"two"})
-        flipped_ms = time.time_ns() // 1_000_000
-        watch.encoder = new
-        say(f"all replicas answer with it after {(flipped_ms - promoted_ms) / 1000:.0f} s; {seconds:.0f} s after")
-        time.sleep(seconds)
-        ended_ms = time.time_ns() // 1_000_000
-        askers.stop()
-        watch.stop()
+        encoder_of, without_content = {"one": old, "two": new}, 0
+
+        def complaint_about(answer: Answer) -> str:
+            nonlocal without_content
+            encoders = encoders_of_rooms(answer)
+            without_content += "" in encoders
+            return "of two encoders" if encoders - {encoder_of[answer.model_version], ""} else ""
+
+        with Watch(log, old) as watch, Askers(system.url, ASKERS, VIEWERS, complaint_about) as askers:
+            say(f"before: {seconds:.0f} s")
+            time.sleep(10.0)  # the first messages after the titles
+            began_ms = time.time_ns() // 1_000_000
+            time.sleep(seconds)
+            promoted_ms = time.time_ns() // 1_000_000
+            registry.promote("two", OpenGate())
+            say("the new encoder reads the rooms")
+            await_that(lambda: versions(client) == {"two"})
+            flipped_ms = time.time_ns() // 1_000_000
+            watch.encoder = new
+            say(f"all replicas answer with it after {(flipped_ms - promoted_ms) / 1000:.0f} s; {seconds:.0f} s after")
+            time.sleep(seconds)
+            ended_ms = time.time_ns() // 1_000_000
         platform.stop()
     spans = {"before": (began_ms, promoted_ms), "during": (promoted_ms, flipped_ms), "after": (flipped_ms, ended_ms)}
     found: dict[str, Any] = {"rooms": rooms, "exchange_s": round((flipped_ms - promoted_ms) / 1000, 1)}
@@ -208,9 +141,9 @@ def measure(system: System, rooms: int, messages_per_s: float, seconds: float) -
     found["p99_ratio"] = round(found["during_chat_p99_ms"] / found["before_chat_p99_ms"], 2)
     return {
         **found,
-        "failed": askers.failed,
-        "of_two_encoders": askers.mixed,
-        "with_a_room_without_content": askers.without_content,
+        "failed": len(askers.failed),
+        "of_two_encoders": len(askers.wrong),
+        "with_a_room_without_content": without_content,
     }
 
 

@@ -28,6 +28,7 @@ from streaming.local_kafka import LocalKafkaConfig
 from streaming.log.codec import encode
 from streaming.log.topics import CHAT, ROOMS
 from streaming.machine.ports import free_port
+from tests.askers import Askers, encoders_of_rooms
 from tests.eventually import eventually
 from tests.untrained import untrained
 from training.content.language_model import OWN_SETTINGS, folder_of
@@ -77,51 +78,6 @@ class Platform(threading.Thread):
 
     def _send(self, topic: str, record: RoomStarted | ChatMessage) -> None:
         self._sink.send(topic, record.room.encode(), encode(record))
-
-
-class Askers:
-    """Ask all the time; every answer has to come, and to be of one encoder: that of the version that made it."""
-
-    def __init__(self, url: str, encoder_of: dict[str, str], threads: int = 2) -> None:
-        self._url = url
-        self._encoder_of = encoder_of
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(number,), daemon=True) for number in range(threads)]
-        self.answers = 0
-        self.wrong: list[str] = []
-        self.without_content: dict[str, int] = {}  # by version, items of rooms without a vector
-        self.versions: set[str] = set()
-
-    def __enter__(self) -> Askers:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _ask(self, number: int) -> None:
-        with contextlib.closing(Client(self._url)) as client:
-            while not self._stop.is_set():
-                number += 7
-                try:
-                    answer = client.recommend(f"viewer-{number % 50}")
-                except Exception as err:  # each is a failure of the test, whatever it is
-                    self.wrong.append(f"{type(err).__name__}: {err}")
-                else:
-                    self._look(answer)
-
-    def _look(self, answer: Answer) -> None:
-        self.answers += 1
-        version = answer.model_version
-        self.versions.add(version)
-        encoders = {item.receipt.encoder_version for item in answer.rooms}
-        if "" in encoders:
-            self.without_content[version] = self.without_content.get(version, 0) + 1
-        if encoders - {self._encoder_of[version], ""}:
-            self.wrong.append(f"version {version} with rooms of {encoders}")
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +132,14 @@ def test_an_encoder_of_the_registry_takes_the_place_of_the_one_in_use_and_gives_
         registry.promote("one", OpenGate())
         await_version(client, "one")
         eventually(lambda: encoders_in_use(client) == {old}, "the rooms are read by the encoder of the settings")
-        with Askers(system.url, {"one": old, "two": new}) as askers:
+        encoder_of = {"one": old, "two": new}
+
+        def complaint_about(answer: Answer) -> str:
+            """An answer has to be of one encoder, that of the version that made it; and no room is without content."""
+            encoders = encoders_of_rooms(answer)
+            return "" if encoders == {encoder_of[answer.model_version]} else f"{answer.model_version}: {encoders}"
+
+        with Askers(system.url, 2, 50, complaint_about) as askers:
             eventually(lambda: askers.answers > 50, "there is load")
             registry.promote("two", OpenGate())
             await_version(client, "two")
@@ -184,8 +147,7 @@ def test_an_encoder_of_the_registry_takes_the_place_of_the_one_in_use_and_gives_
             registry.rollback()
             await_version(client, "one")
             eventually(lambda: encoders_in_use(client) == {old}, "the rooms are read by the old encoder alone")
-        assert askers.wrong == []
+        assert (askers.failed, askers.wrong) == ([], [])
         assert askers.versions == {"one", "two"}
-        assert askers.without_content == {}, "no room was without content meanwhile"
         status = client.status()
         assert not any(post.detail.get("model_refused") for post in status.processes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from streaming.broker import KafkaLog
 from streaming.clock import SystemClock
 from streaming.local_kafka import LocalKafkaConfig
 from streaming.machine.ports import free_port
+from tests.askers import Askers
 from tests.bench.platform_states import VIEWERS, Platform
 from tests.bench.serve import fill
 from tests.eventually import eventually
@@ -36,45 +36,16 @@ ROUNDS = 8  # a swap and a rollback each, and every third time to v0 and back be
 STREAMERS = [f"streamer-{number}" for number in range(ROOMS)]
 
 
-class Askers:
-    """Ask for one viewer after the other, from several threads; every answer is looked at."""
+def complaint_about(answer: Answer) -> str:
+    """What is wrong with an answer: not of one version, or not complete."""
+    if {item.receipt.model_version for item in answer.rooms} != {answer.model_version}:
+        return f"receipts of another version than {answer.model_version}"
+    return "" if len(answer.rooms) == 20 else f"{len(answer.rooms)} rooms instead of 20"
 
-    def __init__(self, url: str, threads: int) -> None:
-        self._url = url
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(number,), daemon=True) for number in range(threads)]
-        self.answers = 0
-        self.wrong: list[str] = []
-        self.versions: set[str] = set()
 
-    def __enter__(self) -> Askers:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _ask(self, number: int) -> None:
-        with contextlib.closing(Client(self._url)) as client:
-            while not self._stop.is_set():
-                number += 7
-                try:
-                    answer = client.recommend(f"viewer-{number % (VIEWERS + 50)}")
-                except Exception as err:  # each is a failure of the test, whatever it is
-                    self.wrong.append(f"{type(err).__name__}: {err}")
-                else:
-                    self._look(answer)
-
-    def _look(self, answer: Answer) -> None:
-        self.answers += 1
-        self.versions.add(answer.model_version)
-        if {item.receipt.model_version for item in answer.rooms} != {answer.model_version}:
-            self.wrong.append(f"receipts of another version than {answer.model_version}")
-        if len(answer.rooms) != 20:
-            self.wrong.append(f"{len(answer.rooms)} rooms instead of 20")
+def askers_of(system: System, threads: int) -> Askers:
+    """Callers of the system."""
+    return Askers(system.url, threads, VIEWERS + 50, complaint_about)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +96,7 @@ def await_version(client: Client, version: str) -> None:
 def test_twenty_swaps_and_rollbacks_under_load_fail_no_request(
     system: System, client: Client, registry: Registry
 ) -> None:
-    with Askers(system.url, threads=3) as askers:
+    with askers_of(system, 3) as askers:
         eventually(lambda: askers.answers > 100, "there is load")
         for number in range(ROUNDS):
             before = registry.latest()
@@ -140,7 +111,7 @@ def test_twenty_swaps_and_rollbacks_under_load_fail_no_request(
             was, now = registry.rollback()
             assert (was, now) == (version, before.version if before is not None and number % 3 != 2 else "v0")
             await_version(client, now)
-    assert askers.wrong == []
+    assert (askers.failed, askers.wrong) == ([], [])
     assert askers.versions == {"v0", "one", "two"}
     assert askers.answers > 500
     text = client.metrics()
@@ -154,7 +125,7 @@ def test_a_damaged_version_is_refused_by_every_replica_and_they_answer_on(
     registry.promote("one", OpenGate())
     await_version(client, "one")
     registry.publish(untrained("bad", STREAMERS, "bench"))
-    with Askers(system.url, threads=1) as askers:
+    with askers_of(system, 1) as askers:
         registry.promote("bad", Spoiling(Path(system.settings.registry.uri)))
 
         def refused() -> bool:
@@ -165,7 +136,7 @@ def test_a_damaged_version_is_refused_by_every_replica_and_they_answer_on(
         eventually(refused, "both replicas say why they refuse it")
         registry.rollback()
         eventually(lambda: not any(post.detail["model_refused"] for post in recommenders(client)), "they agree again")
-    assert askers.wrong == []
+    assert (askers.failed, askers.wrong) == ([], [])
     assert askers.versions == {"one"}
 
 
@@ -187,7 +158,7 @@ def test_a_replica_that_starts_answers_with_the_live_version_from_its_first_answ
 ) -> None:
     live = registry.latest()
     assert live is not None
-    with Askers(system.url, threads=2) as askers:
+    with askers_of(system, 2) as askers:
         before = {post.pid for post in recommenders(client)}
         psutil.Process(next(iter(before))).kill()
 

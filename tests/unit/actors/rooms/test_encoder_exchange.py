@@ -44,6 +44,14 @@ def seconds(stage: Stage, count: float) -> None:
     stage.turns(int(count * 10), advance_ms=100)
 
 
+def exchanged(stage: Stage) -> None:
+    """The new encoder is in use now."""
+    many(stage).wanted = NEW
+    stage.send(stage.said("a", "more words"))
+    seconds(stage, 12)
+    assert stage.worker.status().encoder == NEW
+
+
 def minutes_pass(stage: Stage, talking: str) -> None:
     """Five minutes in which these rooms talk, so that the windows of silent ones are forgotten."""
     for number in range(30):
@@ -74,9 +82,7 @@ def test_while_the_new_encoder_reads_the_rooms_the_old_ones_vectors_stay_in_fron
 
 def test_then_the_new_encoder_is_in_front_and_the_old_vectors_are_dropped_later() -> None:
     stage = staged()
-    many(stage).wanted = NEW
-    stage.send(stage.said("a", "more words"))
-    seconds(stage, 12)
+    exchanged(stage)
     status = stage.worker.status()
     assert (status.encoder, status.next_encoder) == (NEW, "")
     stage.send(stage.said("b", "news"))
@@ -124,12 +130,12 @@ def test_rooms_with_the_largest_audience_are_read_first() -> None:
 
 
 def test_texts_for_the_old_encoder_wait_for_none_of_the_new_one() -> None:
-    stage = staged()
+    stage = staged("abcdef", RoomWorkerConfig(exchange=ExchangeConfig(batch_texts=2)))
     many(stage).wanted = NEW
     many(stage).holds = {NEW}
     stage.send(stage.said("a", "more words"))
-    seconds(stage, 4)
-    assert [version for version, _, _ in many(stage).waiting] == [NEW], "one submission at a time"
+    seconds(stage, 6)
+    assert [len(texts) for version, texts, _ in many(stage).waiting if version == NEW] == [2], "one submission"
     for number in range(10):
         stage.send(stage.said("b", f"word number {number}"))
         seconds(stage, 1)
@@ -159,9 +165,7 @@ def test_the_new_encoder_has_no_more_than_its_share_while_the_old_one_has_work()
 
 def test_a_return_to_the_old_encoder_finds_its_vectors() -> None:
     stage = staged()
-    many(stage).wanted = NEW
-    stage.send(stage.said("a", "more words"))
-    seconds(stage, 12)
+    exchanged(stage)
     many(stage).wanted = OLD
     many(stage).asked.clear()
     stage.send(stage.said("b", "news"))
@@ -186,7 +190,8 @@ def test_an_exchange_that_is_called_off_leaves_the_old_encoder_in_use() -> None:
     stage.send(stage.said("a", "and more still"))
     seconds(stage, 2)
     assert {version for version, _ in many(stage).asked} == {OLD}
-    seconds(stage, 25)
+    minutes_pass(stage, "ac")
+    assert not any(entry.aggregate.closed_segments(NEW) for entry in stage.worker._rooms()), "nobody waits for them"
     assert [encoders_of(stage.state(room)) for room in "abc"] == [(OLD,)] * 3
 
 

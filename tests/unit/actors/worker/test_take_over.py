@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from actors.rooms.encoder_client import PROBE_TEXT, Probe
+from actors.rooms.encoder_client import PROBE_TEXT, Question
 from streaming.clock import ManualClock
 from streaming.errors import LogUnavailable
 from streaming.log.codec import Decoder
@@ -185,15 +185,17 @@ def test_a_profile_of_an_unknown_version_is_not_begun_anew() -> None:
     assert not stage.worker.is_ready(OTHER), "a worker that cannot read it takes it from nobody"
 
 
-def test_a_probe_asks_again_where_the_encoder_stays_silent() -> None:
+def test_a_question_is_asked_again_where_the_encoder_stays_silent() -> None:
     clock, encoder = ManualClock(), ManualEncoder()
-    probe = Probe(encoder, 5.0, clock)
-    assert not probe.is_answered()
+    question = Question(encoder, [PROBE_TEXT], 5.0, clock)
+    assert question.answer() is None
     clock.advance(4_000)
-    assert not probe.is_answered()
+    assert question.answer() is None
     assert len(encoder.waiting) == 1
     clock.advance(2_000)
-    assert not probe.is_answered()
+    assert question.answer() is None
     assert len(encoder.waiting) == 2
     encoder.finish()
-    assert probe.is_answered()
+    assert question.answer() is not None
+    assert question.answer() is not None
+    assert encoder.waiting == [], "who has an answer asks no more"
