@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -15,6 +14,7 @@ from streaming.log.codec import encode
 from streaming.log.memory_log import MemoryLog
 from streaming.log.topics import MODELS
 from tests.unit.training.inference.versions import bundle
+from tests.unit.training.registry.fragile import Fragile, Killed
 from training.content.encoder_by_version import config_of
 from training.content.language_model import name_of
 from training.registry import encoders
@@ -286,26 +286,6 @@ def test_while_a_version_is_damaged_no_encoder_goes(world: World) -> None:
     flip(world.kept.parent.parent / "two" / "manifest.json")
     world.registry.retire("one", delete=True)
     assert encoders.names(world.store) == [world.name]
-
-
-class Killed(Exception):
-    """The process ends here."""
-
-
-class Fragile:
-    """Fails at the n-th change of the store."""
-
-    def __init__(self, dies_at: int) -> None:
-        self._left = dies_at
-
-    def wrap(self, call: Callable[..., object]) -> Callable[..., object]:
-        def step(*args: object, **kwargs: object) -> object:
-            self._left -= 1
-            if self._left == 0:
-                raise Killed
-            return call(*args, **kwargs)
-
-        return step
 
 
 @pytest.mark.parametrize("action", ["publish", "retire"])

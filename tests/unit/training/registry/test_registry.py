@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -18,6 +17,7 @@ from streaming.log.memory_log import MemoryLog, MemorySink
 from streaming.log.restore import last_values
 from streaming.log.topics import MODELS
 from tests.unit.training.inference.versions import bundle
+from tests.unit.training.registry.fragile import Fragile, Killed
 from training.registry import bundle as files
 from training.registry.bundle import Bundle
 from training.registry.catalog import VersionCatalog, key_of
@@ -262,26 +262,6 @@ def test_a_record_holds_no_secret_of_the_registry_and_is_found_with_those_of_who
         assert not any(secret.encode() in value for value in last.values()), "and is cleaned when it is announced again"
 
 
-class Dies(Exception):
-    """The process is killed here."""
-
-
-class Fragile:
-    """Fails at the n-th step that changes something, in the store or the log."""
-
-    def __init__(self, dies_at: int) -> None:
-        self.left = dies_at
-
-    def wrap(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        def step(*args: Any, **kwargs: Any) -> Any:
-            self.left -= 1
-            if self.left == 0:
-                raise Dies
-            return call(*args, **kwargs)
-
-        return step
-
-
 STEPS: dict[str, tuple[Callable[[Registry], object], str]] = {
     "publish": (lambda registry: registry.publish(bundle("three")), "two"),
     "promote": (lambda registry: registry.promote("candidate", OPEN), "candidate"),
@@ -307,7 +287,7 @@ def test_a_crash_at_any_step_leaves_the_state_before_or_after_and_the_same_again
                 patch.setattr(MemorySink, name, fragile.wrap(getattr(MemorySink, name)))
             try:
                 act(world.registry)
-            except Dies:
+            except Killed:
                 pass
             else:
                 assert dies_at > 2
