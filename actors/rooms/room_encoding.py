@@ -81,12 +81,16 @@ class RoomEncoding:
             self._second.forget(entry)
 
     def submit(self) -> list[RoomEntry]:
-        """Submits as many texts as the encoder has room for. Returns rooms that turned out to need no vector."""
-        settled = self._first.submit()
-        now_s = self._clock.monotonic_s()
-        if self._second is not None and not self._second.in_flight and now_s >= self._rests_until_s:
-            self._asked_s = now_s
-            settled += self._second.submit(self._config.exchange.batch_texts)
+        """Submits as many texts as the encoder has room for. Returns rooms that turned out to need no vector.
+
+        The second one is held back to its share, but not while answers may use its vectors.
+        """
+        settled, second = self._first.submit(), self._second
+        if second is not None and self._exchange.is_settling:
+            settled += second.submit()
+        elif second is not None and not second.in_flight and self._clock.monotonic_s() >= self._rests_until_s:
+            self._asked_s = self._clock.monotonic_s()
+            settled += second.submit(self._config.exchange.batch_texts)
         return settled
 
     def take_completed(self) -> list[RoomEntry]:
@@ -135,16 +139,13 @@ class RoomEncoding:
         wait_s = self._first.wait_s(longest_s)
         if self._second is None:
             return wait_s
-        rest_s = self._rests_until_s - self._clock.monotonic_s()
+        rest_s = 0.0 if self._exchange.is_settling else self._rests_until_s - self._clock.monotonic_s()
         return min(wait_s, max(rest_s, 0.005) if rest_s > 0 else self._second.wait_s(longest_s))
 
     def _rest(self) -> None:
-        """Has the second encoder rest for as long as its share demands, if the first has anything to do.
-
-        Not while answers may use its vectors: they have to be fresh too.
-        """
+        """Has the second encoder rest for as long as its share demands, if the first has anything to do."""
         now_s, share = self._clock.monotonic_s(), self._config.exchange.share
-        held_back = (self._first.in_flight or self._first.waiting) and not self._exchange.is_settling
+        held_back = self._first.in_flight or self._first.waiting
         self._rests_until_s = now_s + (now_s - self._asked_s) * (1 / share - 1) if held_back else now_s
 
     def _note(self, queue: EncodeQueue) -> None:
@@ -187,12 +188,13 @@ class RoomEncoding:
             if anew:
                 entry.in_hand = (entry.in_hand[0], InHand()) if place else (InHand(), entry.in_hand[1])
             queue.want(entry, now_ms, 0)
+        if anew:
+            queue.catch_up()
 
     def _queue(self, encoder_version: str) -> EncodeQueue:
         config, is_second = self._config, bool(encoder_version)
         return EncodeQueue(
-            # a new encoder has all rooms to read: what is being said must not wait for that
-            EncodeSchedule(config.schedule, now_first=is_second),
+            EncodeSchedule(config.schedule),
             InFlight(self._client, config.in_flight, self._metrics, self._clock),
             Relief(config.segment_patience_s * 1_000, config.short_after_s * 1_000),
             self._metrics,

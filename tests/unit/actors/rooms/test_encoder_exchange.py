@@ -328,6 +328,20 @@ def test_once_answers_may_use_the_new_encoders_vectors_it_is_not_held_back() -> 
     assert read_by(stage.state("b"), NEW).vector_offset == stage.state("b").chat_offset
 
 
+def test_once_answers_may_use_the_new_encoders_vectors_a_text_waits_for_no_other_that_is_in_flight() -> None:
+    stage = staged("ab", RoomWorkerConfig(exchange=ExchangeConfig(settle_s=60.0)))
+    many(stage).wanted = NEW
+    stage.send(stage.said("a", "more words"))
+    seconds(stage, 10)
+    assert stage.worker.status().read_by_next == 1.0
+    many(stage).holds = {NEW}
+    for room in "ab":
+        stage.send(stage.said(room, f"what {room} says"))
+        seconds(stage, 1)
+    asked = many(stage).texts_of(NEW)[-2:]
+    assert ["what a says" in asked[0], "what b says" in asked[1]] == [True, True]
+
+
 def test_vectors_that_answers_may_use_are_published_at_once() -> None:
     stage = staged("ab", RoomWorkerConfig(exchange=ExchangeConfig(settle_s=60.0), statistics_every_ms=30_000))
     many(stage).wanted = NEW
