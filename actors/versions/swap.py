@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from actors.spaces.content_space import ContentSpace
 from actors.state.circuit_breaker import CircuitBreaker
@@ -39,6 +39,7 @@ LAST = 16  # rooms embedded under the lock, with the flip; as many as the reader
 PAUSE_S = 0.001  # least pause between slices; else as long as the slice took: answers keep half of the processor
 IDLE_S = 0.2  # between checks while nothing is announced
 RETRY_MS = 30_000  # a version that was refused is tried again: its store may have been away
+REST_MS = 5_000  # once enough rooms are read, the rest is waited for so long: it comes meanwhile, unless all are busy
 LOOK_MS = 1_000  # between looks at which encoders have read the rooms: 1 ms of work, and nobody waits for much longer
 
 Load = Callable[[ModelVersion], ServedVersion]
@@ -65,6 +66,13 @@ class _Loaded:
 
     record: ModelVersion
     model: ServedVersion
+
+
+class _Enough(NamedTuple):
+    """A version whose encoder has read enough of the rooms, and since when."""
+
+    version: ModelVersion
+    since_ms: int
 
 
 class _GivenUp(Exception):
@@ -111,6 +119,7 @@ class Swapper:
         self._reason = ""
         self._waiting: ModelVersion | None = None
         self._waits = ""
+        self._enough: _Enough | None = None
         self._passed_over: ModelVersion | None = None  # a version before that cannot stand in
         self.settled = False  # whether the version that was live when the tables were read answers, waits or is refused
 
@@ -337,7 +346,9 @@ class Swapper:
             model = model or self._model(wanted)
             found = readings(self._tables)
             check_dimension(model, found)
-            if not found.are_current(model.encoder_version):
+            if not found.are_current(model.encoder_version) or (
+                kept is None and self._waits_for_rest(wanted, model.encoder_version, found)
+            ):
                 self._wait(wanted, model.encoder_version, found)
                 return None
         if kept is None:
@@ -349,6 +360,18 @@ class Swapper:
             self._show(None)
         kept.record = wanted
         return kept
+
+    def _waits_for_rest(self, wanted: ModelVersion, encoder: str, found: Readings) -> bool:
+        """Whether the few rooms that another encoder has left to read are to be waited for a while longer.
+
+        They would be without content in answers. Not on a way back, which is taken at once.
+        """
+        if encoder == self._rooms.encoder or found.share(encoder) == 1.0:
+            return False
+        now_ms = self._clock.now_ms()
+        if self._enough is None or self._enough.version is not wanted:
+            self._enough = _Enough(wanted, now_ms)
+        return now_ms - self._enough.since_ms < REST_MS
 
     def _kept(self, wanted: ModelVersion | None) -> EmbeddingsBeside | None:
         """The version before or the one in the shadow if it is the wanted one, else None."""
@@ -380,7 +403,7 @@ class Swapper:
         self._looked_ms["version"] = self._clock.now_ms()
 
     def _wait_no_more(self) -> None:
-        self._waiting, self._waits = None, ""
+        self._waiting, self._waits, self._enough = None, "", None
 
     def _is_time(self, what: str) -> bool:
         """Whether it is time to look at the rooms again. True counts as looked."""

@@ -38,8 +38,31 @@ def test_a_version_waits_until_its_encoder_has_read_nearly_all_rooms(caplog: pyt
     world.turn()
     assert world.swapper.status().version == "one", "the rooms were looked at a moment ago"
     world.later()
+    assert "95 %" in world.swapper.status().waits, "the last few are waited for, for a moment"
+    world.check(OLD, "one")
+    for _ in range(5):
+        world.later()
     assert world.swapper.status().waits == ""
     world.check(NEW, "next")
+
+
+def test_once_the_last_room_is_read_nobody_waits_any_longer() -> None:
+    world = TwoEncoders()
+    world.live("one")
+    world.read(range(39), OLD, NEW)
+    world.later("next")
+    assert "97 %" in world.swapper.status().waits
+    world.read(range(39, 40), OLD, NEW)
+    world.later()
+    world.check(NEW, "next")
+
+
+def test_a_version_of_the_encoder_in_use_waits_for_no_room() -> None:
+    world = TwoEncoders(encoders=(OLD, NEW))
+    world.live("one")
+    world.read(range(1), NEW)
+    world.later("two")
+    assert world.swapper.status().version == "two"
 
 
 def test_a_version_waits_until_its_encoder_has_read_what_is_said_now() -> None:
@@ -62,7 +85,7 @@ def test_a_version_waits_until_its_encoder_has_read_what_is_said_now() -> None:
     assert world.swapper.status().version == "one"
     said(range(38), 9)
     world.later()
-    assert world.swapper.status().version == "next"
+    assert world.swapper.status().version == "next", "all are read, if not to the last word"
 
 
 def test_which_encoder_is_in_front_does_not_matter() -> None:

@@ -46,6 +46,7 @@ def test_whatever_happens_the_tables_are_as_if_begun_anew_in_their_space(
 ) -> None:
     rng = random.Random(seed)
     monkeypatch.setattr("actors.versions.compatibility.FITTING", 0.3)  # so that there are many flips
+    monkeypatch.setattr("actors.versions.swap.REST_MS", 0)
     world = TwoEncoders(encoders=(OLD, NEW))
     flips = 0
     for _ in range(40):
