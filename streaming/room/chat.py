@@ -1,4 +1,4 @@
-"""Aggregate of a room's chat: counts, window, closed segments and their vectors. Never sees a title.
+"""Aggregate of a room's chat and speech: counts, window, closed segments and their vectors. Never sees a title.
 
 To restart, `restore` a published state, then apply the log again from `retained_offset` or before. Messages up
 to the state's offset only rebuild the window; later ones count.
@@ -49,8 +49,9 @@ class ChatAggregate:
 
     __slots__ = (
         "_config", "_phase", "_published_mean_segment", "_readings", "_replaying",
-        "_resumed_arrived_ms", "_resumed_at_ms", "_retained", "_statistics", "_text", "_unpublished_offset", "_waiting",
-        "_wanted", "_window", "language", "mean_segment", "messages", "offset", "recent", "segments_skipped",
+        "_resumed_arrived_ms", "_resumed_at_ms", "_resumed_speech_ms", "_retained", "_statistics", "_text",
+        "_unpublished_offset", "_waiting", "_wanted", "_window", "language", "mean_segment", "messages", "offset",
+        "recent", "segments_skipped",
     )  # fmt: skip
 
     def __init__(self, config: WindowConfig, phase: int, readings: Readings) -> None:
@@ -68,7 +69,8 @@ class ChatAggregate:
         self._waiting: list[_Waiting] = []  # closed segments that are not in the mean yet, in order
         self._retained: list[ClosedSegment] = []  # closed segments that are not in a published mean yet, without text
         self._replaying = False  # whether the records read now were counted before the restart
-        self._resumed_at_ms = 0  # the watermark before the restart
+        self._resumed_at_ms = 0  # the newest event time of a message before the restart
+        self._resumed_speech_ms = 0  # and that of a transcript
         self._resumed_arrived_ms = 0  # append time of the message with that event time
         self._unpublished_offset = -1
         self._published_mean_segment = -1
@@ -94,8 +96,8 @@ class ChatAggregate:
         self._window.add_all(lines, counts)
         late, duplicates = counts[Outcome.LATE] - late, counts[Outcome.DUPLICATE] - duplicates
         counts[Outcome.APPLIED] += len(lines) - late - duplicates
-        self.messages += len(lines) - duplicates
         window = self._window
+        self.messages += sum(window.tally.values())
         self.recent.add(window.tally, window.heard)
         window.tally.clear()
         window.heard.clear()
@@ -126,7 +128,7 @@ class ChatAggregate:
     def _end_replay(self) -> None:
         """Ends the replay and restores the watermark: the message that set it may lie before what was read again."""
         self._replaying = False
-        self._window.resume(self._resumed_at_ms)
+        self._window.resume(self._resumed_at_ms, self._resumed_speech_ms)
         self._take_closed()
 
     def expire(self, head_ms: int) -> None:
@@ -151,8 +153,13 @@ class ChatAggregate:
 
     @property
     def at_ms(self) -> int:
-        """Newest event time."""
+        """Newest event time of a message."""
         return max(self._resumed_at_ms, self._window.watermark_ms)
+
+    @property
+    def speech_at_ms(self) -> int:
+        """Newest event time of a transcript."""
+        return max(self._resumed_speech_ms, self._window.speech_ms)
 
     @property
     def arrived_ms(self) -> int:
@@ -209,7 +216,9 @@ class ChatAggregate:
             now = self._window.text()
             if front.vector_offset >= self.offset and text_hash(now) != front.chat_hash:
                 now = ""  # it was read before a restart, and the window has forgotten it
-            self._text = RoomText(now, text_hash(now), self.offset, self.at_ms, self.appended_ms)
+            self._text = RoomText(
+                now, text_hash(now), self.offset, max(self.at_ms, self.speech_at_ms), self.appended_ms
+            )
         return self._text
 
     def short_text(self, reading: Reading) -> RoomText | None:
@@ -316,6 +325,7 @@ class ChatAggregate:
         self._window = ChatWindow(self._config, state.mean_segment, self._wanted)
         self._statistics = ChatStatistics(state.window_messages, state.window_chatters, state.previous_messages)
         self._resumed_at_ms, self._resumed_arrived_ms = state.chat_at_ms, state.chat_arrived_ms
+        self._resumed_speech_ms = state.speech_at_ms
         self.messages, self.offset = state.messages, state.chat_offset
         self.recent.restore(state.recent_messages, state.recent_heard, state.recent_messages_ms)
         self._replaying = self.offset >= 0

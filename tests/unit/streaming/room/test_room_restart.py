@@ -27,6 +27,7 @@ from streaming.events import (
     RoomStarted,
     RoomState,
     RoomUpdated,
+    Speech,
     StreamerId,
 )
 from streaming.room.reading import RoomText
@@ -39,7 +40,7 @@ TOPICS = ("rooms", "chat", "activity")
 EPOCH_MS = 1_700_000_010_000  # a segment begins here
 CONFIG = WindowConfig(texts_per_slice=2, viewers_per_slice=2, recognised_per_slice=4, text_chars=40, mean_every=2)
 TEXTS = ("LUL", "LUL LUL", "", "\x00", "gg wp", "the boss is dead", "¿qué es esto?", "a b c", "d e f")
-Event = RoomStarted | RoomUpdated | RoomEnded | ChatMessage | RoomActivity
+Event = RoomStarted | RoomUpdated | RoomEnded | ChatMessage | Speech | RoomActivity
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Worker:
         for offset, entry in enumerate(self.log[topic][start : start + count], start):
             event, room = entry.event, RoomId(entry.event.room)
             aggregate = self.aggregates.setdefault(room, RoomAggregate(room, CONFIG))
-            if isinstance(event, ChatMessage):
+            if isinstance(event, ChatMessage | Speech):
                 chat.setdefault(room, []).append((event.viewer, event.text, event.at_ms, offset, entry.appended_ms))
                 self.head_ms = max(self.head_ms, entry.appended_ms)
             elif isinstance(event, RoomActivity):
@@ -187,6 +188,8 @@ def draw_event(random: Random, topic: str, at_ms: int) -> Event:
     room = random.choice("aab")
     if topic == "chat":
         at_ms -= at_ms % random.choice([1, 5_000])  # coarse times make duplicates
+        if random.random() < 0.2:
+            return Speech(room=room, text=random.choice(TEXTS), at_ms=at_ms)
         return ChatMessage(room=room, viewer=random.choice("uvwxyz"), text=random.choice(TEXTS), at_ms=at_ms)
     if topic == "activity":
         bucket_ms = at_ms - at_ms % 10_000
