@@ -15,7 +15,7 @@ from streaming.room.reading import Reading, Readings, RoomText
 from streaming.room.recent import RecentMessages
 from streaming.room.text import text_hash
 from streaming.room.vectors import updated_mean
-from streaming.room.window import ChatLine, ChatStatistics, ChatWindow, ClosedSegment
+from streaming.room.window import NO_OFFSET, ChatLine, ChatStatistics, ChatWindow, ClosedSegment
 from streaming.room.window_config import WindowConfig
 
 
@@ -48,7 +48,7 @@ class ChatAggregate:
     """Aggregate of the chat of one room. Attributes are the fields of RoomState of the same names."""
 
     __slots__ = (
-        "_config", "_phase", "_published_mean_segment", "_readings", "_replaying",
+        "_config", "_left_offset", "_phase", "_published_mean_segment", "_readings", "_replaying",
         "_resumed_arrived_ms", "_resumed_at_ms", "_resumed_speech_ms", "_retained", "_statistics", "_text",
         "_unpublished_offset", "_waiting", "_wanted", "_window", "language", "mean_segment", "messages", "offset",
         "recent", "segments_skipped",
@@ -73,6 +73,7 @@ class ChatAggregate:
         self._resumed_speech_ms = 0  # and that of a transcript
         self._resumed_arrived_ms = 0  # append time of the message with that event time
         self._unpublished_offset = -1
+        self._left_offset = NO_OFFSET  # first offset in slices that have left the window since the last published state
         self._published_mean_segment = -1
         self.messages = 0
         self.recent = RecentMessages()
@@ -101,6 +102,9 @@ class ChatAggregate:
         self.recent.add(window.tally, window.heard)
         window.tally.clear()
         window.heard.clear()
+        if window.left_offset < NO_OFFSET:
+            self._left_offset = min(self._left_offset, window.left_offset)
+            window.left_offset = NO_OFFSET
         if self._unpublished_offset < 0:
             self._unpublished_offset = lines[0][3]
         self.offset = lines[-1][3]
@@ -129,6 +133,7 @@ class ChatAggregate:
         """Ends the replay and restores the watermark: the message that set it may lie before what was read again."""
         self._replaying = False
         self._window.resume(self._resumed_at_ms, self._resumed_speech_ms)
+        self._window.left_offset = NO_OFFSET  # what was read again is published
         self._take_closed()
 
     def expire(self, head_ms: int) -> None:
@@ -311,11 +316,14 @@ class ChatAggregate:
             offsets.append(held)
         if self._unpublished_offset >= 0:
             offsets.append(self._unpublished_offset)
+        if self._left_offset < NO_OFFSET:  # of its messages some may be unpublished: who wrote before has to be known
+            offsets.append(self._left_offset)
         return min(offsets, default=None)
 
     def mark_published(self) -> None:
         """Notes that the current state is on the log, or commits together with the positions."""
         self._unpublished_offset = -1
+        self._left_offset = NO_OFFSET
         self._published_mean_segment = self.mean_segment
         self._readings.mark_published()
         self._retained = [segment for segment in self._retained if segment.index > self.mean_segment]

@@ -23,6 +23,7 @@ SEGMENT_MS = SLICE_MS * SEGMENT_SLICES
 HELD_SLICES = 2 * SEGMENT_SLICES  # the last 30 s and the 30 s before, whose difference is the chat's velocity
 NEVER_MS = 1 << 62
 NO_SLICE = -1
+NO_OFFSET = 1 << 62
 NOTED_MESSAGES = 256  # per slice, between two calls
 FEW_MESSAGES = 16  # their text is likely to hold all of them
 
@@ -53,12 +54,13 @@ class ChatWindow:
     """The window of one room's chat.
 
     The owner takes and clears these: `closed`, closed segments in order; `tally`, messages by slice, with late ones
-    and without duplicates; `heard`, those of them that count in a rate: a few of each chatter, and no late ones.
+    and without duplicates; `heard`, those of them that count in a rate: a few of each chatter, and no late ones;
+    `left_offset`, the first offset in slices that have left the window.
     """
 
     __slots__ = (
         "_closed_through", "_config", "_due_ms", "_newest", "_slices", "_wanted", "closed", "head_ms", "heard",
-        "num_heard", "speech_ms", "tally", "watermark_arrived_ms", "watermark_ms",
+        "left_offset", "num_heard", "speech_ms", "tally", "watermark_arrived_ms", "watermark_ms",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +80,7 @@ class ChatWindow:
         self.closed: list[ClosedSegment] = []
         self.tally: dict[int, int] = {}
         self.heard: dict[int, int] = {}
+        self.left_offset = NO_OFFSET
         self.num_heard = 0  # messages that count in a rate, since construction
 
     def add(self, viewer: str | None, text: str, at_ms: int, offset: int, appended_ms: int) -> Outcome:
@@ -189,7 +192,7 @@ class ChatWindow:
         self._newest = newest
         self._close((newest - self._config.lateness_s * 1_000 // SLICE_MS) // SEGMENT_SLICES - 1)
         for index in [index for index in self._slices if index <= newest - HELD_SLICES]:
-            del self._slices[index]
+            self.left_offset = min(self.left_offset, self._slices.pop(index).first_offset)
 
     def expire(self, head_ms: int, *, forget: bool = True) -> None:
         """Closes segments idle for idle_close_s; with `forget`, drops closed slices idle for keep_s. Idempotent.

@@ -247,3 +247,23 @@ def test_a_worker_that_starts_again_at_the_end_changes_and_encodes_nothing(seed:
     worker.finish()
     assert worker.published() == before
     assert worker.num_encoded == num_encoded
+
+
+def test_who_wrote_in_a_slice_that_left_the_window_unpublished_is_known_after_a_restart() -> None:
+    """Else a fifth chatter of a slice that has counted its four counts as well."""
+
+    def said(viewer: str, text: str, at_ms: int, appended_ms: int) -> Entry:
+        message = ChatMessage(room="a", viewer=viewer, text=text, at_ms=EPOCH_MS + at_ms)
+        return Entry(message, EPOCH_MS + appended_ms)
+
+    chat = [
+        said("z", "d e f", 3_701, 3_701), said("w", "a b c", 0, 3_702), said("y", "d e f", 0, 3_702),
+        said("v", "LUL LUL", 4_003, 4_003), said("z", "", 55_000, 58_207), said("u", "a b c", 0, 71_108),
+        said("y", "d e f", 94_211, 94_211),
+    ]  # fmt: skip
+    started = Entry(RoomStarted(room="a", streamer="s", at_ms=EPOCH_MS, title="one"), EPOCH_MS)
+    log: dict[str, list[Entry]] = {"rooms": [started], "chat": chat, "activity": []}
+    before = [("rooms", 1), ("chat", 5), ("submit", 0), ("receive", 4), ("publish", -1), ("chat", 2)]
+    killed = run(log, [*before, ("publish", 0), ("kill", 0)])
+    assert killed.published() == run(log, []).published()
+    assert killed.published()[RoomId("a")].recent_heard[0] == 4
