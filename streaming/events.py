@@ -7,7 +7,7 @@ All times are milliseconds since the Unix epoch, UTC. Vectors travel as little-e
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Annotated, Literal, NewType
+from typing import Annotated, ClassVar, Literal, NewType
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -105,6 +105,15 @@ class ChatMessage(ProducerRecord, frozen=True, kw_only=True, tag="chat"):
     viewer: Id  # who wrote it
     text: str  # what they wrote; may be empty
     at_ms: AtMs
+
+
+class Speech(ProducerRecord, frozen=True, kw_only=True, tag="speech"):
+    """What the streamer said: a sentence or a few, as the platform's speech recogniser has written them."""
+
+    viewer: ClassVar[None] = None  # no viewer's: one loop reads chat and speech
+    room: Id  # of the broadcast
+    text: str  # what was said; may be empty
+    at_ms: AtMs  # when the last word was said
 
 
 Action = Literal[
@@ -220,10 +229,10 @@ class RoomState(InternalRecord, frozen=True, kw_only=True):
     ended_at_ms: int = 0  # 0 while live
     # aggregated from `chat`
     messages: int = 0  # all messages of the room
-    window_messages: int = 0  # messages of the 30 s of event time up to chat_at_ms, not up to now
+    window_messages: int = 0  # messages of the 30 s up to the newest message or transcript, not up to now
     window_chatters: int = 0  # distinct viewers among them
     previous_messages: int = 0  # messages of the 30 s before those; the difference is the chat's velocity
-    chat_at_ms: int = 0  # newest event time in chat
+    chat_at_ms: int = 0  # newest event time of a message
     # aggregated from `room-activity`
     entered: int = 0  # as in RoomActivity, of the whole broadcast; so are the next
     newcomers: int = 0
@@ -268,6 +277,8 @@ class RoomState(InternalRecord, frozen=True, kw_only=True):
     said_ms: tuple[int, ...] = ()  # event times of title, category, language, tags, mature; empty: described_at_ms
     # while one encoder takes the place of another
     other: OtherContent | None = None  # the vectors of the second encoder
+    # more from `chat`
+    speech_at_ms: int = 0  # newest event time of a transcript, 0 where nothing was heard
 
 
 class Visit(msgspec.Struct, frozen=True, array_like=True):

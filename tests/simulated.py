@@ -15,7 +15,7 @@ from streaming.archive.file import ArchiveFile, hour_of
 from streaming.archive.parquet import save, table_of
 from streaming.archive.reader import Archive
 from streaming.archive.store import open_store
-from streaming.events import ChatMessage, RoomId, RoomState, ViewerEvent, ViewerId, ViewerProfile
+from streaming.events import ChatMessage, RoomId, RoomState, Speech, ViewerEvent, ViewerId, ViewerProfile
 from streaming.log.log import Partition
 from streaming.log.memory_record import MemoryRecord
 from streaming.recorded.playback import Event
@@ -85,7 +85,7 @@ class AggregatedPlatform:
                     record.viewer, ProfileAggregate(ViewerId(record.viewer), ProfileConfig())
                 )
                 aggregate.apply(record, record.at_ms, self.book)
-            elif isinstance(record, ChatMessage):
+            elif isinstance(record, ChatMessage | Speech):
                 self._room(record.room).apply_chat(record, self.offset, record.at_ms)
             else:
                 self._room(record.room).apply_lifecycle(record, self.offset, record.at_ms)

@@ -43,6 +43,7 @@ from tidecast_client.types import (
     RuleBody,
     SearchAnswer,
     SeenViewer,
+    Speech,
     Steer,
     Verdicts,
     ViewerEvent,
@@ -435,8 +436,10 @@ class AsyncMethods:
             )
         )
 
-    async def write_chat(self, records: Iterable[ChatMessage], *, idempotency_key: str = "") -> Verdicts:
-        """Chat messages. Any number of them: a verdict on each, once Kafka has those accepted."""
+    async def write_chat(self, records: Iterable[ChatMessage | Speech], *, idempotency_key: str = "") -> Verdicts:
+        """Chat messages, and what streamers say. Any number of them: a verdict on each, once Kafka has those
+        accepted.
+        """
         return await self.write("/v1/chat", records, idempotency_key)
 
     async def write_viewer_events(self, records: Iterable[ViewerEvent], *, idempotency_key: str = "") -> Verdicts:

@@ -43,6 +43,7 @@ from tidecast_client.types import (
     RuleBody,
     SearchAnswer,
     SeenViewer,
+    Speech,
     Steer,
     Verdicts,
     ViewerEvent,
@@ -433,8 +434,10 @@ class Methods:
             )
         )
 
-    def write_chat(self, records: Iterable[ChatMessage], *, idempotency_key: str = "") -> Verdicts:
-        """Chat messages. Any number of them: a verdict on each, once Kafka has those accepted."""
+    def write_chat(self, records: Iterable[ChatMessage | Speech], *, idempotency_key: str = "") -> Verdicts:
+        """Chat messages, and what streamers say. Any number of them: a verdict on each, once Kafka has those
+        accepted.
+        """
         return self.write("/v1/chat", records, idempotency_key)
 
     def write_viewer_events(self, records: Iterable[ViewerEvent], *, idempotency_key: str = "") -> Verdicts:

@@ -52,6 +52,7 @@ __all__ = [
     "SeenInterests",
     "SeenViewer",
     "SeenVisit",
+    "Speech",
     "Steer",
     "Steered",
     "Trouble",
@@ -498,6 +499,17 @@ class ChatMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     v: Literal[1] = 1
     room: str
     viewer: str
+    text: str
+    # milliseconds since the Unix epoch, UTC
+    at_ms: int
+
+
+class Speech(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="speech"):
+    """What the streamer said: a sentence or a few, as the platform's speech recogniser has written them."""
+
+    # schema version
+    v: Literal[1] = 1
+    room: str
     text: str
     # milliseconds since the Unix epoch, UTC
     at_ms: int

@@ -66,6 +66,9 @@ def run(
     chat_per_room_s: Annotated[
         float, _of_platform("chat messages a second of an average room; popular rooms have more")
     ] = USUAL.chat_per_room_s,
+    talking_share: Annotated[
+        float, _of_platform("of the streamers, those whose speech is recognised: a sentence every 5 to 15 s")
+    ] = USUAL.talking_share,
     bot_share: Annotated[float, _of_platform("of the messages, those by bots that copy and paste")] = USUAL.bot_share,
     room_lifetime_s: Annotated[float, _of_platform("mean length of a broadcast")] = USUAL.room_lifetime_s,
     topic_s: Annotated[
@@ -114,6 +117,7 @@ def run(
         viewers=viewers,
         categories=categories,
         chat_per_room_s=chat_per_room_s,
+        talking_share=talking_share,
         bot_share=bot_share,
         room_lifetime_s=room_lifetime_s,
         topic_s=topic_s,

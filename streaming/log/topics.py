@@ -16,6 +16,7 @@ from streaming.events import (
     RoomState,
     RoomUpdated,
     ShownRooms,
+    Speech,
     ViewerErased,
     ViewerEvent,
     ViewerProfile,
@@ -59,7 +60,7 @@ TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
         Topic(ROOMS, "room", "producers", "json", (RoomStarted, RoomUpdated, RoomEnded), "room", True, 7 * DAY_MS),
-        Topic(CHAT, "room", "producers", "json", (ChatMessage,), "room", False, 6 * HOUR_MS),
+        Topic(CHAT, "room", "producers", "json", (ChatMessage, Speech), "room", False, 6 * HOUR_MS),
         Topic(VIEWER_EVENTS, "viewer", "producers", "json", (ViewerEvent, ViewerErased), "viewer", False, 7 * DAY_MS),
         Topic(ROOM_ACTIVITY, "room", "ProfileWorker", "msgpack", (RoomActivity,), "room", False, 6 * HOUR_MS),
         Topic(ROOM_STATES, "room", "RoomWorker", "msgpack", (RoomState,), "room", True, None),

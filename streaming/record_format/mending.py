@@ -25,6 +25,7 @@ from streaming.events import (
     MIN_AT_MS,
     SCHEMA_VERSION,
     Action,
+    ChatMessage,
     ProducerRecord,
     RoomEnded,
     ViewerEvent,
@@ -96,6 +97,9 @@ class Mender:
         if "type" not in found and "action" in found and self._types.get("viewer") is ViewerEvent:
             mends.add("no_type")  # nothing else has an action
             return ViewerEvent
+        if "type" not in found and "viewer" in found and self._types.get("chat") is ChatMessage:
+            mends.add("no_type")  # nobody speaks who is a viewer
+            return ChatMessage
         name = found.get("type")
         kind = self._types.get(_lower(name, self._types, mends)) if isinstance(name, str) else None
         if kind is None:

@@ -1,4 +1,4 @@
-"""Aggregate of a room's chat: counts, window, closed segments and their vectors. Never sees a title.
+"""Aggregate of a room's chat and speech: counts, window, closed segments and their vectors. Never sees a title.
 
 To restart, `restore` a published state, then apply the log again from `retained_offset` or before. Messages up
 to the state's offset only rebuild the window; later ones count.
@@ -15,7 +15,7 @@ from streaming.room.reading import Reading, Readings, RoomText
 from streaming.room.recent import RecentMessages
 from streaming.room.text import text_hash
 from streaming.room.vectors import updated_mean
-from streaming.room.window import ChatLine, ChatStatistics, ChatWindow, ClosedSegment
+from streaming.room.window import NO_OFFSET, ChatLine, ChatStatistics, ChatWindow, ClosedSegment
 from streaming.room.window_config import WindowConfig
 
 
@@ -48,9 +48,10 @@ class ChatAggregate:
     """Aggregate of the chat of one room. Attributes are the fields of RoomState of the same names."""
 
     __slots__ = (
-        "_config", "_phase", "_published_mean_segment", "_readings", "_replaying",
-        "_resumed_arrived_ms", "_resumed_at_ms", "_retained", "_statistics", "_text", "_unpublished_offset", "_waiting",
-        "_wanted", "_window", "language", "mean_segment", "messages", "offset", "recent", "segments_skipped",
+        "_config", "_left_offset", "_phase", "_published_mean_segment", "_readings", "_replaying",
+        "_resumed_arrived_ms", "_resumed_at_ms", "_resumed_speech_ms", "_retained", "_statistics", "_text",
+        "_unpublished_offset", "_waiting", "_wanted", "_window", "language", "mean_segment", "messages", "offset",
+        "recent", "segments_skipped",
     )  # fmt: skip
 
     def __init__(self, config: WindowConfig, phase: int, readings: Readings) -> None:
@@ -68,9 +69,11 @@ class ChatAggregate:
         self._waiting: list[_Waiting] = []  # closed segments that are not in the mean yet, in order
         self._retained: list[ClosedSegment] = []  # closed segments that are not in a published mean yet, without text
         self._replaying = False  # whether the records read now were counted before the restart
-        self._resumed_at_ms = 0  # the watermark before the restart
+        self._resumed_at_ms = 0  # the newest event time of a message before the restart
+        self._resumed_speech_ms = 0  # and that of a transcript
         self._resumed_arrived_ms = 0  # append time of the message with that event time
         self._unpublished_offset = -1
+        self._left_offset = NO_OFFSET  # first offset in slices that have left the window since the last published state
         self._published_mean_segment = -1
         self.messages = 0
         self.recent = RecentMessages()
@@ -94,11 +97,14 @@ class ChatAggregate:
         self._window.add_all(lines, counts)
         late, duplicates = counts[Outcome.LATE] - late, counts[Outcome.DUPLICATE] - duplicates
         counts[Outcome.APPLIED] += len(lines) - late - duplicates
-        self.messages += len(lines) - duplicates
         window = self._window
+        self.messages += sum(window.tally.values())
         self.recent.add(window.tally, window.heard)
         window.tally.clear()
         window.heard.clear()
+        if window.left_offset < NO_OFFSET:
+            self._left_offset = min(self._left_offset, window.left_offset)
+            window.left_offset = NO_OFFSET
         if self._unpublished_offset < 0:
             self._unpublished_offset = lines[0][3]
         self.offset = lines[-1][3]
@@ -126,7 +132,8 @@ class ChatAggregate:
     def _end_replay(self) -> None:
         """Ends the replay and restores the watermark: the message that set it may lie before what was read again."""
         self._replaying = False
-        self._window.resume(self._resumed_at_ms)
+        self._window.resume(self._resumed_at_ms, self._resumed_speech_ms)
+        self._window.left_offset = NO_OFFSET  # what was read again is published
         self._take_closed()
 
     def expire(self, head_ms: int) -> None:
@@ -151,8 +158,13 @@ class ChatAggregate:
 
     @property
     def at_ms(self) -> int:
-        """Newest event time."""
+        """Newest event time of a message."""
         return max(self._resumed_at_ms, self._window.watermark_ms)
+
+    @property
+    def speech_at_ms(self) -> int:
+        """Newest event time of a transcript."""
+        return max(self._resumed_speech_ms, self._window.speech_ms)
 
     @property
     def arrived_ms(self) -> int:
@@ -209,7 +221,9 @@ class ChatAggregate:
             now = self._window.text()
             if front.vector_offset >= self.offset and text_hash(now) != front.chat_hash:
                 now = ""  # it was read before a restart, and the window has forgotten it
-            self._text = RoomText(now, text_hash(now), self.offset, self.at_ms, self.appended_ms)
+            self._text = RoomText(
+                now, text_hash(now), self.offset, max(self.at_ms, self.speech_at_ms), self.appended_ms
+            )
         return self._text
 
     def short_text(self, reading: Reading) -> RoomText | None:
@@ -302,11 +316,14 @@ class ChatAggregate:
             offsets.append(held)
         if self._unpublished_offset >= 0:
             offsets.append(self._unpublished_offset)
+        if self._left_offset < NO_OFFSET:  # of its messages some may be unpublished: who wrote before has to be known
+            offsets.append(self._left_offset)
         return min(offsets, default=None)
 
     def mark_published(self) -> None:
         """Notes that the current state is on the log, or commits together with the positions."""
         self._unpublished_offset = -1
+        self._left_offset = NO_OFFSET
         self._published_mean_segment = self.mean_segment
         self._readings.mark_published()
         self._retained = [segment for segment in self._retained if segment.index > self.mean_segment]
@@ -316,6 +333,7 @@ class ChatAggregate:
         self._window = ChatWindow(self._config, state.mean_segment, self._wanted)
         self._statistics = ChatStatistics(state.window_messages, state.window_chatters, state.previous_messages)
         self._resumed_at_ms, self._resumed_arrived_ms = state.chat_at_ms, state.chat_arrived_ms
+        self._resumed_speech_ms = state.speech_at_ms
         self.messages, self.offset = state.messages, state.chat_offset
         self.recent.restore(state.recent_messages, state.recent_heard, state.recent_messages_ms)
         self._replaying = self.offset >= 0

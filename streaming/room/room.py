@@ -23,6 +23,7 @@ from streaming.events import (
     RoomId,
     RoomState,
     RoomStatus,
+    Speech,
     StreamerId,
 )
 from streaming.room.activity import ActivityAggregate, is_sign_of_life
@@ -98,14 +99,20 @@ class RoomAggregate:
         self._describe()
         return outcome
 
-    def apply_chat(self, message: ChatMessage, offset: int, appended_ms: int) -> Outcome:
-        """Applies a message: APPLIED, LATE, DUPLICATE, REPLAYED; ORPHAN before a start, AFTER_END after an end."""
+    def apply_chat(self, message: ChatMessage | Speech, offset: int, appended_ms: int) -> Outcome:
+        """Applies a message or a transcript: APPLIED, LATE, DUPLICATE, REPLAYED.
+
+        ORPHAN before a start, AFTER_END after an end.
+        """
         counts = [0] * len(Outcome)
         self.apply_chats([(message.viewer, message.text, message.at_ms, offset, appended_ms)], counts)
         return Outcome(counts.index(1))
 
     def apply_chats(self, lines: Sequence[ChatLine], counts: list[int]) -> None:
-        """Applies messages in order of their offsets; adds the outcomes of `apply_chat` to `counts`, by Outcome."""
+        """Applies messages and transcripts in order of their offsets.
+
+        Adds the outcomes of `apply_chat` to `counts`, by Outcome.
+        """
         applied = counts[Outcome.APPLIED]
         if not self._chat.apply(lines, counts):
             return
@@ -351,6 +358,7 @@ class RoomAggregate:
             window_chatters=statistics.chatters,
             previous_messages=statistics.previous,
             chat_at_ms=chat.at_ms,
+            speech_at_ms=chat.speech_at_ms,
             entered=sums.entered,
             newcomers=sums.newcomers,
             left=sums.left,

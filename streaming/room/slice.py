@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from streaming.room.saying import condensed_all
 from streaming.room.sketch import DistinctViewers, TextSample
-from streaming.room.text import SampledText
+from streaming.room.text import SampledText, Transcript
 
 SLICE_MS = 5_000
+TRANSCRIPTS_PER_SLICE = 8  # kept of each 5 s, the newest: a recogniser writes one or two
 HEARD_PER_VIEWER = 3  # messages of one chatter in 5 s that count in a rate: people write no faster, bots do
 
 
@@ -25,6 +26,7 @@ class Slice:
         "noted",
         "recognised",
         "sketched",
+        "speech",
     )
 
     def __init__(self, offset: int, max_viewers: int, max_texts: int) -> None:
@@ -40,6 +42,7 @@ class Slice:
         self.sketched = 0  # messages that are no longer in `noted`
         self.recognised: set[int] = set()  # hashes valid in this process only: never written anywhere
         self.noted: list[tuple[str, str, int]] = []  # viewer, text, event time
+        self.speech: list[Transcript] = []
 
     @property
     def messages(self) -> int:
@@ -53,6 +56,16 @@ class Slice:
             return False
         self._again[chatter] = before + 1
         return True
+
+    def say(self, text: str, at_ms: int) -> None:
+        """Adds what the streamer said."""
+        self.speech.append((-at_ms, text))
+        if len(self.speech) > 2 * TRANSCRIPTS_PER_SLICE:
+            self.speech = self.newest_speech()
+
+    def newest_speech(self) -> list[Transcript]:
+        """The newest transcripts, newest first, whatever the order in which they came."""
+        return sorted(self.speech)[:TRANSCRIPTS_PER_SLICE]
 
     def sketch(self) -> tuple[DistinctViewers, TextSample]:
         """Sketches of all viewers and texts so far; a hundred ways to laugh are one text in the sample."""

@@ -1,19 +1,21 @@
 """A room's chat by event time: slices of 5 s, the last 30 s, and segments that close. Never encodes or publishes.
 
 Texts and counts are a function of the room's own messages in log order and of their append times only. The boundaries
-of batches, and how often `expire` is called, do not change them.
+of batches, and how often `expire` is called, do not change them. What the streamer says is in the texts and moves the
+time on, and it counts as no message.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from streaming.events import Outcome
 from streaming.room.saying import beginning
 from streaming.room.sketch import DistinctViewers
 from streaming.room.slice import SLICE_MS, Slice
-from streaming.room.text import build_chat_text, join_few, text_hash
+from streaming.room.text import build_chat_text, build_mixed_text, join_few, text_hash
 from streaming.room.window_config import WindowConfig
 
 SEGMENT_SLICES = 6
@@ -21,10 +23,12 @@ SEGMENT_MS = SLICE_MS * SEGMENT_SLICES
 HELD_SLICES = 2 * SEGMENT_SLICES  # the last 30 s and the 30 s before, whose difference is the chat's velocity
 NEVER_MS = 1 << 62
 NO_SLICE = -1
+NO_OFFSET = 1 << 62
 NOTED_MESSAGES = 256  # per slice, between two calls
 FEW_MESSAGES = 16  # their text is likely to hold all of them
 
-ChatLine = tuple[str, str, int, int, int]  # viewer, text, at_ms, offset, appended_ms
+# Viewer, None where the streamer said it; text, at_ms, offset, appended_ms
+ChatLine = tuple[str | None, str, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +54,13 @@ class ChatWindow:
     """The window of one room's chat.
 
     The owner takes and clears these: `closed`, closed segments in order; `tally`, messages by slice, with late ones
-    and without duplicates; `heard`, those of them that count in a rate: a few of each chatter, and no late ones.
+    and without duplicates; `heard`, those of them that count in a rate: a few of each chatter, and no late ones;
+    `left_offset`, the first offset in slices that have left the window.
     """
 
     __slots__ = (
         "_closed_through", "_config", "_due_ms", "_newest", "_slices", "_wanted", "closed", "head_ms", "heard",
-        "num_heard", "tally", "watermark_arrived_ms", "watermark_ms",
+        "left_offset", "num_heard", "speech_ms", "tally", "watermark_arrived_ms", "watermark_ms",
     )  # fmt: skip
 
     def __init__(
@@ -69,14 +74,16 @@ class ChatWindow:
         self._closed_through = closed_through  # segments up to here are closed, empty ones too
         self.head_ms = 0  # newest append time
         self._due_ms = NEVER_MS  # before this append time nothing can have expired
-        self.watermark_ms = 0  # newest event time
+        self.watermark_ms = 0  # newest event time of a message
+        self.speech_ms = 0  # newest event time of a transcript
         self.watermark_arrived_ms = 0  # append time of the message with that event time
         self.closed: list[ClosedSegment] = []
         self.tally: dict[int, int] = {}
         self.heard: dict[int, int] = {}
+        self.left_offset = NO_OFFSET
         self.num_heard = 0  # messages that count in a rate, since construction
 
-    def add(self, viewer: str, text: str, at_ms: int, offset: int, appended_ms: int) -> Outcome:
+    def add(self, viewer: str | None, text: str, at_ms: int, offset: int, appended_ms: int) -> Outcome:
         """Adds one message: APPLIED, LATE or DUPLICATE."""
         counts = [0] * len(Outcome)
         self.add_all([(viewer, text, at_ms, offset, appended_ms)], counts)
@@ -88,12 +95,14 @@ class ChatWindow:
             else Outcome.APPLIED
         )
 
-    def add_all(self, lines: Sequence[ChatLine], counts: list[int]) -> None:
-        """Adds messages, and counts those that are LATE or DUPLICATE in `counts`, which is indexed by Outcome.
+    def add_all(self, lines: Sequence[ChatLine], counts: list[int]) -> None:  # noqa: PLR0912  hot: no calls
+        """Adds messages and transcripts; counts those that are LATE or DUPLICATE in `counts`, indexed by Outcome.
 
         Offsets rise; an append time that falls counts as the newest. An event time ahead of its append time counts as
         the append time. Otherwise one viewer whose clock is a minute ahead would make the rest of the chat late.
         """
+        if not self._config.speech_share:
+            lines = [line for line in lines if line[0] is not None]
         config, head_ms, due_ms, watermark_ms = self._config, self.head_ms, self._due_ms, self.watermark_ms
         arrived_ms = self.watermark_arrived_ms
         num_recognised, message_chars = config.recognised_per_slice, config.message_chars
@@ -116,7 +125,8 @@ class ChatWindow:
             if index != current:
                 if index <= oldest:
                     counts[Outcome.LATE] += 1
-                    self.tally[index] = self.tally.get(index, 0) + 1
+                    if viewer is not None:
+                        self.tally[index] = self.tally.get(index, 0) + 1
                     continue
                 self._count(current, held, since, unheard)
                 held, current = self._slice(index, offset, head_ms), index
@@ -128,6 +138,9 @@ class ChatWindow:
                 continue
             if len(recognised) < num_recognised:
                 recognised.add(key)
+            if viewer is None:
+                self._hear(held, text, at_ms, head_ms)
+                continue
             if viewer in chatters or len(chatters) >= num_recognised:
                 unheard += not held.hears(viewer)  # type: ignore[union-attr]  # `held` is set, now or before
             else:
@@ -147,6 +160,13 @@ class ChatWindow:
             self.heard[index] = self.heard.get(index, 0) + arrived - unheard
             self.num_heard += arrived - unheard
 
+    def _hear(self, held: Slice | None, text: str, at_ms: int, head_ms: int) -> None:
+        """Puts what the streamer said into a slice."""
+        assert held is not None
+        held.say(beginning(text, self._config.speech_chars), at_ms)
+        held.last_appended_ms = head_ms
+        self.speech_ms = max(self.speech_ms, at_ms)
+
     def _slice(self, index: int, offset: int, head_ms: int) -> Slice:
         """Returns the slice of a message that is not late; a new one moves the window if it is the newest."""
         held, config = self._slices.get(index), self._config
@@ -159,18 +179,20 @@ class ChatWindow:
             held.sketch()
         return held
 
-    def resume(self, watermark_ms: int) -> None:
-        """Raises the watermark to its value before a restart: the message that set it may not have been read again."""
+    def resume(self, watermark_ms: int, speech_ms: int) -> None:
+        """Raises newest times to those before a restart: the record that set one may not have been read again."""
         self.watermark_ms = max(self.watermark_ms, watermark_ms)
-        if watermark_ms // SLICE_MS > self._newest:
-            self._advance(watermark_ms // SLICE_MS)
+        self.speech_ms = max(self.speech_ms, speech_ms)
+        newest = max(watermark_ms, speech_ms) // SLICE_MS
+        if newest > self._newest:
+            self._advance(newest)
 
     def _advance(self, newest: int) -> None:
         """Closes segments that the watermark has passed, and drops slices that have left the window."""
         self._newest = newest
         self._close((newest - self._config.lateness_s * 1_000 // SLICE_MS) // SEGMENT_SLICES - 1)
         for index in [index for index in self._slices if index <= newest - HELD_SLICES]:
-            del self._slices[index]
+            self.left_offset = min(self.left_offset, self._slices.pop(index).first_offset)
 
     def expire(self, head_ms: int, *, forget: bool = True) -> None:
         """Closes segments idle for idle_close_s; with `forget`, drops closed slices idle for keep_s. Idempotent.
@@ -224,6 +246,14 @@ class ChatWindow:
     def _text(self, indices: Iterable[int], max_chars: int) -> str:
         config = self._config
         held = [self._slices[index] for index in sorted(indices, reverse=True)]
+        speech = [one for each in held if each.speech for one in each.newest_speech()]
+        if not speech:
+            return self._chat_text(held, max_chars)
+        chat = partial(self._chat_text, held)
+        return build_mixed_text(chat, speech, config.speech_share, max_chars, config.speech_chars)
+
+    def _chat_text(self, held: Sequence[Slice], max_chars: int) -> str:
+        config = self._config
         said = [said for each in held for said in each.noted]
         if len(said) <= min(FEW_MESSAGES, config.texts_per_slice) and not any(each.sketched for each in held):
             text = join_few(said, max_chars, config.message_chars)

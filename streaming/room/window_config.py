@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from streaming.errors import ConfigError
-from streaming.section import Count, PositiveShare, Section
+from streaming.section import Count, PositiveShare, Section, Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,10 @@ class WindowConfig(Section):
     text_chars: Count = 256  # about as many tokens of English as the default encoder reads, 64
     short_chars: Count = 100  # of a text while the encoder is behind: half the tokens, and more than twice the speed
     message_chars: Count = 200  # of each message
+    # of a text's characters, those for what the streamer says where there is chat as well; what one leaves unused the
+    # other takes. 0: transcripts are ignored
+    speech_share: Share = 0.5
+    speech_chars: Count = 256  # of each transcript; recognisers write a sentence, or half a minute at once
     title_chars: Count = 300  # of title, category and tags together
     texts_per_slice: Count = 48  # distinct texts kept of each 5 s
     # counted exactly up to here, estimated within about 6 % past it

@@ -24,6 +24,7 @@ class SimulationConfig(Section):
     viewers: Count = 5_000  # in all; a share of them is online at once
     categories: Count = 20  # of the 20 in spoken.tsv
     chat_per_room_s: NotNegative = 0.5  # messages a second of an average room
+    talking_share: Share = 0.2  # of the streamers, those whose speech is recognised: a sentence every 5 to 15 s
     bot_share: Share = 0.02  # of the messages, those by bots
     room_lifetime_s: Positive = 1_800.0  # mean; a broadcast lasts at least 30 s
     topic_s: Positive = 300.0  # mean time a room stays with a topic

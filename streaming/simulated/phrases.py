@@ -41,6 +41,32 @@ _SAYINGS: Mapping[str, tuple[str, ...]] = {
     "ja": ("{n}すごい", "{n}はどうやるの? {a}", "{n}もう一回お願い", "{n}大好き", "{a}と{b}どっち?"),
     "ru": ("{n} это мощно", "как делать {n}? {a}", "ещё раз {n} пожалуйста", "обожаю {n}", "{a} или {b}?"),
 }
+_SPOKEN: Mapping[str, tuple[str, ...]] = {
+    "en": (
+        "so what I am going to do now is show you {a}, and after that we take a look at {b}",
+        "okay, people always ask me about {a}, and honestly it only works because of {b}",
+        "give me a second, I want to get this {a} right before we go on",
+        "that is the thing with {a}, you have to practice it for weeks and then it suddenly clicks",
+        "thank you for the follow, we are still at {b}, nothing lost",
+        "let me read the chat for a moment, somebody was asking whether {a} is better than {b}",
+    ),
+    "es": (
+        "bueno, ahora os voy a enseñar {n} con calma",
+        "mucha gente me pregunta por {a}, y la verdad es que {n} lleva tiempo",
+    ),
+    "pt": (
+        "então agora eu vou mostrar {n} com calma para vocês",
+        "muita gente me pergunta sobre {a}, e {n} leva tempo mesmo",
+    ),
+    "de": ("also ich zeige euch jetzt in Ruhe {n}", "viele fragen mich nach {a}, und bei {n} braucht es einfach Zeit"),
+    "fr": (
+        "alors maintenant je vais vous montrer {n} tranquillement",
+        "on me demande souvent {a}, et {n} ça prend du temps",
+    ),
+    "ko": ("자 이제 {n} 천천히 보여드릴게요", "{a} 많이 물어보시는데 {n} 시간이 좀 걸려요"),
+    "ja": ("じゃあ今から{n}をゆっくり見せますね", "{a}についてよく聞かれますけど、{n}は時間がかかります"),
+    "ru": ("так, сейчас я спокойно покажу вам {n}", "меня часто спрашивают про {a}, и {n} требует времени"),
+}
 _CHATTER: Mapping[str, tuple[str, ...]] = {
     "en": ("hello chat", "lol", "no way", "good morning", "first time here", "W", "haha what", "let's goooo", "brb"),
     "es": ("hola a todos", "jajaja", "no puede ser", "buenas noches", "vamos!!"),
@@ -119,6 +145,11 @@ class Phrasebook:
             rng = random.Random(f"{self._seed}/{topic}/{language}")  # three times as fast as numpy for single numbers
             self._pools[key] = [self._text(rng, topic, LANGUAGES[language]) for _ in range(self._pool_size)]
         return self._pools[key]
+
+    def speech(self, topic: int, language: int, seed: int) -> str:
+        """A sentence that a streamer says about the topic. The same for the same seed."""
+        spoken, rng = LANGUAGES[language], random.Random(seed)
+        return self._fill(rng, topic, rng.choice(_SPOKEN[spoken]), spoken)
 
     def title(self, topic: int, language: int, seed: int) -> str:
         """A title of a room about the topic. The same for the same seed."""

@@ -15,6 +15,7 @@ from streaming.simulated.broadcasts import Broadcasts
 from streaming.simulated.chatter import Chatter
 from streaming.simulated.config import SimulationConfig
 from streaming.simulated.population import Population
+from streaming.simulated.speakers import Speakers
 from streaming.simulated.truth import Truth
 
 TICK_MS = 1_000  # a live run draws a second at a time while the second before is still being sent
@@ -45,6 +46,7 @@ class Platform:
         broadcasts = Broadcasts(self.population, self.truth, rng, self.share, self.of)
         audience = Audience(self.population, rng, self.share, self.of)
         chatter = Chatter(self.population, rng, self.share, self.of)
+        speakers = Speakers(self.population, self.share, self.of)
         self._broadcasts = broadcasts
         self._now_ms = start_ms
         yield broadcasts.open(start_ms)
@@ -54,10 +56,11 @@ class Platform:
             ended = broadcasts.end(from_ms, to_ms)
             audience.send_away(ended, broadcasts)
             chat = chatter.tick(from_ms, to_ms, broadcasts, audience)
+            speech = speakers.tick(from_ms, to_ms, broadcasts)
             moves = audience.tick(from_ms, to_ms, broadcasts)
             started = broadcasts.start_and_drift(from_ms, to_ms)
             # The order at equal times: a room starts before anything happens in it, and ends after.
-            tick = started + moves + chat + broadcasts.ends(ended)
+            tick = started + moves + chat + speech + broadcasts.ends(ended)
             tick.sort(key=_at_ms)
             self._now_ms = to_ms
             yield tick

@@ -20,7 +20,7 @@ from actors.recommend.recommender import Query, Recommender
 from actors.settings import IndexConfig, RecommendConfig, TablesConfig
 from actors.state.table_reader import Tables
 from streaming.clock import ManualClock
-from streaming.events import ChatMessage, RoomId, RoomState, ViewerEvent, ViewerId
+from streaming.events import ChatMessage, RoomId, RoomState, Speech, ViewerEvent, ViewerId
 from streaming.log.codec import encode
 from streaming.log.log import Batch, Partition
 from streaming.log.memory_record import MemoryRecord
@@ -69,7 +69,7 @@ def play(platform: Platform, minutes: int) -> tuple[History, int]:
                     event.viewer, ProfileAggregate(ViewerId(event.viewer), ProfileConfig())
                 )
                 aggregate.apply(event, event.at_ms, book)
-            elif isinstance(event, ChatMessage):
+            elif isinstance(event, ChatMessage | Speech):
                 _room(history, event.room).apply_chat(event, history.offset, event.at_ms)
             else:
                 _room(history, event.room).apply_lifecycle(event, history.offset, event.at_ms)
@@ -184,7 +184,12 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     args = parser.parse_args()
     config = SimulationConfig(
-        seed=args.seed, rooms=args.rooms, viewers=args.people, chat_per_room_s=0.05, visit_s=VISIT_S
+        seed=args.seed,
+        rooms=args.rooms,
+        viewers=args.people,
+        chat_per_room_s=0.05,
+        talking_share=0.0,  # what speech adds is measured by tests/bench/speech.py
+        visit_s=VISIT_S,
     )
     platform = Platform(config)
     history, at_ms = play(platform, args.minutes)

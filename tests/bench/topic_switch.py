@@ -293,6 +293,7 @@ def platform(seed: int, rooms: int, viewers: int) -> SimulationConfig:
         topic_s=180.0,
         visit_s=45.0,  # short, so that half an hour leaves a viewer a dozen of them
         return_share=0.0,
+        talking_share=0.0,  # only the chat goes on about something else
         noise_share=0.02,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from streaming.broker import KafkaAdmin, KafkaLog
-from streaming.events import ChatMessage, RoomEnded, RoomStarted, RoomUpdated, ViewerEvent
+from streaming.events import ChatMessage, RoomEnded, RoomStarted, RoomUpdated, Speech, ViewerEvent
 from streaming.kafka_config import KafkaConfig
 from streaming.log.codec import encode
 from streaming.log.log import Sink
@@ -21,6 +22,7 @@ from streaming.log.topics import CHAT, ROOMS, VIEWER_EVENTS, TopicsConfig
 from streaming.patience import Patience
 from streaming.room.window_config import WindowConfig
 from streaming.viewer.profile_config import ProfileConfig
+from tests.documented import blocks
 from tests.fake_encoder import FAKE_VERSION, fake_vectors
 from tests.reference import (
     expected_activity,
@@ -68,7 +70,9 @@ class Platform:
         rng, room = self._rng, f"r{self._rng.randrange(NUM_ROOMS + 1)}"
         text = f"word{rng.randrange(50)} and word{rng.randrange(50)}"
         at_ms = self._at_ms() - rng.choice((0, 0, 0, 4_000, 200_000))
-        message = ChatMessage(room=room, viewer=f"v{rng.randrange(NUM_VIEWERS)}", text=text, at_ms=at_ms)
+        message: ChatMessage | Speech = Speech(room=room, text=text, at_ms=at_ms)
+        if rng.random() < 0.8:
+            message = ChatMessage(room=room, viewer=f"v{rng.randrange(NUM_VIEWERS)}", text=text, at_ms=at_ms)
         self._sink.send(CHAT, room.encode(), b"rubbish" if rng.random() < 0.01 else encode(message))
 
     def _viewer(self) -> None:
@@ -167,6 +171,40 @@ def test_killed_workers_publish_what_pure_folds_give(
         states = published_states(kafka_log)
         assert len(states) == NUM_ROOMS
         assert any(state["mean_vector"] for state in states.values())
+
+
+@pytest.mark.usefixtures("topics")
+def test_a_room_where_only_the_streamer_speaks_has_a_vector_also_after_a_restart(
+    kafka_config: KafkaConfig, kafka_log: KafkaLog, topic_prefix: str
+) -> None:
+    """The transcripts come from the program of docs/speech.md."""
+    (program,) = (block.text for block in blocks() if (block.page, block.language) == ("docs/speech.md", "python"))
+    command = [sys.executable, "-c", program.replace('send("chat"', f'send("{topic_prefix}chat"'), "r0"]
+    environment = {**os.environ, "KAFKA": kafka_config.bootstrap_servers}
+
+    def speak(*sentences: str) -> None:
+        text = "".join(f"{sentence}\n" for sentence in sentences)
+        subprocess.run(command, input=text, text=True, env=environment, check=True, timeout=SETTLE_S)
+
+    def expected() -> object:
+        return expected_states(kafka_log, fake_vectors, FAKE_VERSION, WindowConfig())
+
+    sink = kafka_log.sink()
+    started = RoomStarted(room="r0", streamer="s0", at_ms=time.time_ns() // 1_000_000, title="")
+    sink.send(ROOMS, b"r0", encode(started))
+    sink.close()
+    with killed_again_and_again("room", kafka_config, topic_prefix) as kill:
+        speak("we open with the queen's gambit", "", "and now the knight")
+        await_equal(lambda: published_states(kafka_log), expected)
+        before = published_states(kafka_log)["r0"]
+        assert before["chat_vector"]
+        assert (before["messages"], before["recent_messages"], before["chat_at_ms"]) == (0, (), 0)
+        assert before["speech_at_ms"] > 0
+        kill()
+        speak("this was a mistake")
+        await_equal(lambda: published_states(kafka_log), expected)
+        after = published_states(kafka_log)["r0"]
+        assert after["chat_vector"] not in (b"", before["chat_vector"])
 
 
 @pytest.mark.usefixtures("topics")

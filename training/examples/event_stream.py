@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from streaming.archive.erasures import ErasedViewers, erased_viewers
 from streaming.archive.reader import Archive, ArchivedRecord
-from streaming.events import ViewerErased
+from streaming.events import Speech, ViewerErased
 from streaming.log.topics import CHAT, IMPRESSIONS, ROOMS, VIEWER_EVENTS
 from streaming.recorded.replay import Replay
 
@@ -65,7 +65,7 @@ def _topic(
 
 
 def _is_erased(erased: ErasedViewers, record: Any, appended_ms: int) -> bool:
-    return not isinstance(record, ViewerErased) and erased.cover(record.viewer, record.at_ms, appended_ms)
+    return not isinstance(record, ViewerErased | Speech) and erased.cover(record.viewer, record.at_ms, appended_ms)
 
 
 def _order(found: tuple[int, int, int, str, Any]) -> tuple[int, int]:

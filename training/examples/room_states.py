@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.errors import TrainingError
-from streaming.events import ChatMessage, Outcome, RoomActivity, RoomEvent, RoomId, RoomState
+from streaming.events import ChatMessage, Outcome, RoomActivity, RoomEvent, RoomId, RoomState, Speech
 from streaming.room.room import RoomAggregate
 from streaming.room.text import build_title_text, text_hash
 from streaming.room.window_config import WindowConfig
@@ -116,15 +116,15 @@ class RoomStateColumns:
             self._note_title(entry, title.hash, title.text, described.language, described.category)
         self._touch(entry)
 
-    def apply_chat(self, message: ChatMessage, offset: int, at_ms: int) -> None:
-        """Applies a chat message."""
+    def apply_chat(self, message: ChatMessage | Speech, offset: int, at_ms: int) -> None:
+        """Applies a chat message or a transcript."""
         entry = self._entry(message.room)
         if self._chat_texts:
             entry.aggregate.apply_chats(
                 [(message.viewer, message.text, message.at_ms, offset, at_ms)], [0] * len(Outcome)
             )
             self._take_segments(entry)
-        else:
+        elif message.viewer is not None:
             entry.chat.add(message.viewer, message.text, message.at_ms)
         self._touch(entry)
 

@@ -19,7 +19,7 @@ from deploy.http.problem import CONTENT_TYPE, RefusedError, problem
 from deploy.http.route import Request, Response, Route
 from deploy.http.verdict import Judge, NothingTaken, NotWritten, Verdicts
 from streaming.errors import KeyReused, NotTaken, TooManyWaiting
-from streaming.events import ChatMessage, RoomEnded, RoomStarted, RoomUpdated, ViewerEvent
+from streaming.events import ChatMessage, RoomEnded, RoomStarted, RoomUpdated, Speech, ViewerEvent
 from streaming.log.topics import CHAT, ROOMS, VIEWER_EVENTS
 
 KEY = "idempotency-key"
@@ -113,9 +113,10 @@ def intake_routes(intake: Intake, config: IntakeConfig, host: str, *, with_keys:
         {"type": "viewer", "viewer": "w-4", "room": "r-81", "streamer": "ana", "action": "enter", "at_ms": AT_MS},
     )  # fmt: skip
     rooms = RoomStarted | RoomUpdated | RoomEnded
+    said = ChatMessage | Speech
     return [
         route(ROOMS, "writeRooms", "Rooms that start, change or end", rooms | list[rooms], room),
-        route(CHAT, "writeChat", "Chat messages", ChatMessage | list[ChatMessage], chat),
+        route(CHAT, "writeChat", "Chat messages, and what streamers say", said | list[said], chat),
         route(VIEWER_EVENTS, "writeViewerEvents", "What viewers do", ViewerEvent | list[ViewerEvent], event),
     ]
 

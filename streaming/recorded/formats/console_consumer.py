@@ -17,7 +17,7 @@ _PRINTED = re.compile(
 )
 _KEY_AND_VALUE = re.compile(rb'[^{\t]*\t(?:\{"|null$)')
 _KINDS = {"started": "rooms", "updated": "rooms", "ended": "rooms", "chat": "chat", "viewer": "viewer-events",
-          "erased": "erasures"}  # fmt: skip  # erasures are not played
+          "erased": "erasures", "speech": "transcripts"}  # fmt: skip  # these two are not played
 # Messages of the consumer, of kcat and of Java, and lines of a log.
 _SAID = (
     b"Processed a total of", b"^C", b"%", b"[20", b"Picked up ", b"OpenJDK ", b"Java HotSpot", b"WARNING:", b"SLF4J:",
@@ -29,6 +29,7 @@ MOST_VALUES = 64  # most braces tried in a line
 TOMBSTONES = "left out: tombstones"
 NO_RECORD = "left out: lines that are no records"
 OTHER_TOPIC = "left out: records of other topics"
+TRANSCRIPTS = "left out: transcripts of what streamers said"
 COPIES = "left out: copies of records that stood in another partition"
 
 
@@ -127,6 +128,7 @@ def _wanted(block: Block, kind: str, bad: Sequence[BadRow], remarks: Counter[str
     others = {name for name in types if isinstance(name, str)}
     others = {name for name in others if _KINDS.get(name.lower(), kind) != kind}
     other = [at for at, name in enumerate(types) if isinstance(name, str) and name in others] if others else []
+    spoken = sum(_KINDS.get(str(types[at]).lower()) == "transcripts" for at in other) if kind == "chat" else 0
     again: list[int] = []
     if copies.count(None) < len(copies):
         again = [
@@ -134,7 +136,8 @@ def _wanted(block: Block, kind: str, bad: Sequence[BadRow], remarks: Counter[str
             for at, mark in enumerate(copies)
             if mark is not None and not (isinstance(types[at], str) and types[at] in others)
         ]
-    remarks.update({what: len(places) for what, places in ((OTHER_TOPIC, other), (COPIES, again)) if places})
+    left_out = ((OTHER_TOPIC, len(other) - spoken), (TRANSCRIPTS, spoken), (COPIES, len(again)))
+    remarks.update({what: number for what, number in left_out if number})
     columns = {EVENT_ID if name == "id" else name: values for name, values in block.columns.items()}
     return _without({*other, *again}, Block(columns, block.rows_N, [*bad, *block.bad], remarks))
 

@@ -9,6 +9,7 @@ import pytest
 
 from actors.rooms.partition import RoomPartition, Tally
 from streaming.clock import ManualClock
+from streaming.events import Outcome
 from streaming.log.codec import Decoder
 from streaming.log.dead_letter import DeadLetters
 from streaming.log.memory_log import MemoryLog
@@ -39,6 +40,9 @@ class Home:
 
     def start(self, at_ms: int = START_MS, appended_ms: int = START_MS) -> None:
         self.take(ROOMS, appended_ms, type="started", streamer="s", at_ms=at_ms)
+
+    def speak(self, at_ms: float, text: str, appended_ms: int) -> None:
+        self.take(CHAT, appended_ms, type="speech", text=text, at_ms=at_ms)
 
     def end(self, at_ms: float, appended_ms: int) -> None:
         self.take(ROOMS, appended_ms, type="ended", at_ms=at_ms)
@@ -140,3 +144,38 @@ def test_a_tombstone_says_nothing_of_a_rooms_life() -> None:
     owned.start()
     owned.partition.apply(ROOMS, [MemoryRecord(ROOMS, 0, 1, START_MS, b"r", None)], Tally())
     assert (owned.state.status, owned.letters) == ("live", [])
+
+
+def test_a_room_whose_streamer_talks_wants_a_vector_though_nobody_writes() -> None:
+    owned = Home()
+    owned.start()
+    owned.speak(START_MS + 1_000, "we open with the queen's gambit", START_MS + 2_000)
+    room = owned.partition.rooms["r"]
+    assert owned.partition.touched == {room: 0}, "it is no message that an audience waits for"
+    assert room.aggregate.chat_text().text == "we open with the queen's gambit"  # type: ignore[union-attr]
+    assert (owned.state.messages, owned.state.chat_offset, owned.state.alive_ms) == (0, 1, START_MS + 2_000)
+    assert owned.tally.outcomes[CHAT][Outcome.APPLIED] == 1
+
+
+@pytest.mark.parametrize(
+    ("at_ms", "text"),
+    [(START_MS + 10 * MINUTE_MS, "hello"), (0, "hello"), (START_MS, ["hello"])],
+)
+def test_a_transcript_that_chat_would_be_refused_as_is_refused(at_ms: int, text: Any) -> None:
+    owned = Home()
+    owned.start()
+    owned.speak(at_ms, text, START_MS)
+    assert len(owned.letters) == 1
+    assert owned.partition.rooms["r"].aggregate.chat_text() is None
+
+
+def test_a_huge_transcript_is_cut_and_an_empty_one_says_nothing() -> None:
+    owned = Home()
+    owned.start()
+    owned.speak(START_MS, "", START_MS)
+    assert owned.partition.rooms["r"].aggregate.chat_text() is None
+    owned.speak(START_MS + 1_000, "words " * 10 + "and more " + "of it, each one another " * 100_000, START_MS + 1_000)
+    text = owned.partition.rooms["r"].aggregate.chat_text()
+    assert text is not None
+    assert 0 < len(text.text) <= WindowConfig().speech_chars
+    assert owned.letters == []

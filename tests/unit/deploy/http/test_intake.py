@@ -11,7 +11,7 @@ from actors.intake.intake import TAKEN, Taken
 from actors.settings import IntakeConfig
 from deploy.http.problem import CONTENT_TYPE
 from streaming.errors import NotTaken, TooManyWaiting
-from streaming.events import ChatMessage, RoomId, RoomStarted, StreamerId, ViewerEvent, ViewerId
+from streaming.events import ChatMessage, RoomId, RoomStarted, Speech, StreamerId, ViewerEvent, ViewerId
 from streaming.log.codec import Decoder, encode
 from streaming.log.log import Partition
 from streaming.log.memory_log import MemoryLog
@@ -69,6 +69,7 @@ def accepted(got: Got) -> list[bool]:
     [
         ("rooms", RoomStarted(room="r", streamer="s", at_ms=AT_MS, title="Ränked", tags=["a"], mature=True)),
         ("chat", ChatMessage(room="r", viewer="w", text="hé 😀", at_ms=AT_MS)),
+        ("chat", Speech(room="r", text="we open with a gambit", at_ms=AT_MS)),
         ("viewer-events", ViewerEvent(viewer="w", room="r", streamer="s", action="watch", at_ms=AT_MS, seconds=2.5)),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 from streaming.archive.erasures import erased_viewers
 from streaming.archive.upkeep import Eraser, Step
 from streaming.clock import ManualClock
-from streaming.events import ChatMessage, Impression, RoomId, ViewerErased, ViewerEvent, ViewerId
+from streaming.events import ChatMessage, Impression, RoomId, Speech, ViewerErased, ViewerEvent, ViewerId
 from streaming.log.codec import encode
 from streaming.log.topics import CHAT, HOUR_MS, IMPRESSIONS, VIEWER_EVENTS, VIEWER_PROFILES
 from streaming.viewer.profile import ProfileAggregate
@@ -137,6 +137,19 @@ def test_what_producers_write_otherwise_is_theirs_too(folder: World) -> None:
         b'{"type":"chat","room":"r","viewer":"7","text":"later","at_ms":%d}' % seconds,
     ]
     assert [row[4] is None for row in archived(folder.archive(), VIEWER_EVENTS)] == [True, False]
+
+
+def test_what_a_streamer_said_is_no_viewers_and_stays(folder: World) -> None:
+    filled(folder)
+    speech = encode(Speech(room="r", text="thank you, anna", at_ms=folder.clock.now_ms()))
+    folder.log.sink().send(CHAT, b"r", speech)
+    erase(folder, "anna")
+    folder.run()
+    folder.clock.advance(2 * HOUR_MS)
+    upkeep(folder)
+    kept = [row[4] for row in archived(folder.archive()) if row[4]]
+    assert speech in kept
+    assert len(kept) == 1 + 3, "and what boris wrote"
 
 
 def test_an_erasure_that_workers_refuse_erases_nobody(folder: World) -> None:

@@ -21,6 +21,7 @@ from streaming.events import (
     RoomId,
     RoomStarted,
     RoomUpdated,
+    Speech,
     ViewerEvent,
 )
 from streaming.log.codec import Decoder, encode, json_schema
@@ -43,6 +44,7 @@ RECORDS = st.one_of(
     st.tuples(st.just(ROOMS), st.builds(RoomUpdated, **DESCRIPTIONS)),
     st.tuples(st.just(ROOMS), st.builds(RoomEnded, room=IDS, at_ms=TIMES)),
     st.tuples(st.just(CHAT), st.builds(ChatMessage, room=IDS, viewer=IDS, text=TEXT, at_ms=TIMES)),
+    st.tuples(st.just(CHAT), st.builds(Speech, room=IDS, text=TEXT, at_ms=TIMES)),
     st.tuples(
         st.just(VIEWER_EVENTS),
         st.builds(
@@ -225,3 +227,29 @@ def _msgpack(value: object) -> bytes:
         return msgspec.msgpack.encode(value)
     except OverflowError:
         return b""
+
+
+def test_a_message_without_a_type_is_one_and_a_transcript_needs_its_type() -> None:
+    message = {"room": "r", "viewer": "w", "text": "hello", "at_ms": MIN_AT_MS}
+    found = DECODERS[CHAT].read(json.dumps(message).encode())
+    assert found == (ChatMessage(room="r", viewer="w", text="hello", at_ms=MIN_AT_MS), ("no_type",))
+    del message["viewer"]
+    with pytest.raises(MalformedRecord, match="`type` is chat, speech"):
+        DECODERS[CHAT].read(json.dumps(message).encode())
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"room": None}, {"room": ""}, {"text": ["a"]}, {"text": {"a": 1}}, {"at_ms": "soon"}, {"at_ms": -1}, {"v": 9}],
+)
+def test_a_transcript_that_cannot_be_meant_is_refused(changed: dict[str, object]) -> None:
+    value = {"type": "speech", "room": "r", "text": "hello everybody", "at_ms": MIN_AT_MS, **changed}
+    with pytest.raises(RecordError):
+        DECODERS[CHAT](json.dumps(value).encode())
+
+
+def test_a_transcript_is_mended_as_a_message_is() -> None:
+    value = {"type": "SPEECH", "room": 7, "text": None, "at_ms": 1_764_000_000, "confidence": 0.9}
+    found = DECODERS[CHAT].read(json.dumps(value).encode())
+    assert found.record == Speech(room="7", text="", at_ms=1_764_000_000_000)
+    assert found.mended == ("letter_case", "null", "number_for_text", "seconds")

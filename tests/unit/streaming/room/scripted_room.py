@@ -13,6 +13,7 @@ from streaming.events import (
     RoomStarted,
     RoomState,
     RoomUpdated,
+    Speech,
 )
 from streaming.room.reading import RoomText
 from streaming.room.room import RoomAggregate
@@ -59,6 +60,11 @@ class Room:
         return self.aggregate.apply_chat(
             ChatMessage(room="r", viewer=viewer, text=text, at_ms=at_ms), self.offset, at_ms
         )
+
+    def speak(self, text: str, at_s: float, appended_s: float | None = None) -> Outcome:
+        at_ms = self._at(at_s)
+        appended_ms = at_ms if appended_s is None else START_MS + int(appended_s * 1_000)
+        return self.aggregate.apply_chat(Speech(room="r", text=text, at_ms=at_ms), self.offset, appended_ms)
 
     def enter(self, at_s: float, entered: int = 1) -> Outcome:
         at_ms = self._at(at_s)

@@ -27,6 +27,7 @@ from streaming.events import (
     RoomStarted,
     RoomState,
     RoomUpdated,
+    Speech,
     StreamerId,
 )
 from streaming.room.reading import RoomText
@@ -39,7 +40,7 @@ TOPICS = ("rooms", "chat", "activity")
 EPOCH_MS = 1_700_000_010_000  # a segment begins here
 CONFIG = WindowConfig(texts_per_slice=2, viewers_per_slice=2, recognised_per_slice=4, text_chars=40, mean_every=2)
 TEXTS = ("LUL", "LUL LUL", "", "\x00", "gg wp", "the boss is dead", "¿qué es esto?", "a b c", "d e f")
-Event = RoomStarted | RoomUpdated | RoomEnded | ChatMessage | RoomActivity
+Event = RoomStarted | RoomUpdated | RoomEnded | ChatMessage | Speech | RoomActivity
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Worker:
         for offset, entry in enumerate(self.log[topic][start : start + count], start):
             event, room = entry.event, RoomId(entry.event.room)
             aggregate = self.aggregates.setdefault(room, RoomAggregate(room, CONFIG))
-            if isinstance(event, ChatMessage):
+            if isinstance(event, ChatMessage | Speech):
                 chat.setdefault(room, []).append((event.viewer, event.text, event.at_ms, offset, entry.appended_ms))
                 self.head_ms = max(self.head_ms, entry.appended_ms)
             elif isinstance(event, RoomActivity):
@@ -187,6 +188,8 @@ def draw_event(random: Random, topic: str, at_ms: int) -> Event:
     room = random.choice("aab")
     if topic == "chat":
         at_ms -= at_ms % random.choice([1, 5_000])  # coarse times make duplicates
+        if random.random() < 0.2:
+            return Speech(room=room, text=random.choice(TEXTS), at_ms=at_ms)
         return ChatMessage(room=room, viewer=random.choice("uvwxyz"), text=random.choice(TEXTS), at_ms=at_ms)
     if topic == "activity":
         bucket_ms = at_ms - at_ms % 10_000
@@ -244,3 +247,23 @@ def test_a_worker_that_starts_again_at_the_end_changes_and_encodes_nothing(seed:
     worker.finish()
     assert worker.published() == before
     assert worker.num_encoded == num_encoded
+
+
+def test_who_wrote_in_a_slice_that_left_the_window_unpublished_is_known_after_a_restart() -> None:
+    """Else a fifth chatter of a slice that has counted its four counts as well."""
+
+    def said(viewer: str, text: str, at_ms: int, appended_ms: int) -> Entry:
+        message = ChatMessage(room="a", viewer=viewer, text=text, at_ms=EPOCH_MS + at_ms)
+        return Entry(message, EPOCH_MS + appended_ms)
+
+    chat = [
+        said("z", "d e f", 3_701, 3_701), said("w", "a b c", 0, 3_702), said("y", "d e f", 0, 3_702),
+        said("v", "LUL LUL", 4_003, 4_003), said("z", "", 55_000, 58_207), said("u", "a b c", 0, 71_108),
+        said("y", "d e f", 94_211, 94_211),
+    ]  # fmt: skip
+    started = Entry(RoomStarted(room="a", streamer="s", at_ms=EPOCH_MS, title="one"), EPOCH_MS)
+    log: dict[str, list[Entry]] = {"rooms": [started], "chat": chat, "activity": []}
+    before = [("rooms", 1), ("chat", 5), ("submit", 0), ("receive", 4), ("publish", -1), ("chat", 2)]
+    killed = run(log, [*before, ("publish", 0), ("kill", 0)])
+    assert killed.published() == run(log, []).published()
+    assert killed.published()[RoomId("a")].recent_heard[0] == 4

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from streaming.errors import ConfigError, InputFileError
-from streaming.events import ChatMessage, RoomEnded, RoomId, RoomStarted, RoomUpdated, ViewerEvent, ViewerId
+from streaming.events import ChatMessage, RoomEnded, RoomId, RoomStarted, RoomUpdated, Speech, ViewerEvent, ViewerId
 from streaming.log.codec import encode
 from streaming.recorded.playback import Event
 from streaming.simulated.audience import Audience
@@ -61,7 +61,7 @@ def test_every_kind_of_event_is_a_record_whose_time_and_key_are_the_events() -> 
         assert event.key.decode() == (record.viewer if isinstance(record, ViewerEvent) else record.room)
         kinds[record.action if isinstance(record, ViewerEvent) else type(record).__name__] += 1
     actions = {"enter", "leave", "watch", "like", "gift", "follow", "chat"}
-    assert set(kinds) == actions | {"RoomStarted", "RoomUpdated", "RoomEnded", "ChatMessage"}
+    assert set(kinds) == actions | {"RoomStarted", "RoomUpdated", "RoomEnded", "ChatMessage", "Speech"}
 
 
 def test_templates_write_what_the_codec_would() -> None:
@@ -81,8 +81,35 @@ def test_nothing_happens_in_a_room_before_its_start_or_after_its_end() -> None:
             seen.add(record.room)
         elif isinstance(record, RoomEnded):
             live.remove(record.room)
-        elif isinstance(record, RoomUpdated | ChatMessage) or record.action == "enter":
+        elif isinstance(record, RoomUpdated | ChatMessage | Speech) or record.action == "enter":
             assert record.room in live
+
+
+def test_streamers_who_talk_change_nothing_else() -> None:
+    silent = events(replace(BUSY, talking_share=0.0))
+    talking = [event for event in events(replace(BUSY, talking_share=0.7)) if not isinstance(event.record, Speech)]
+    assert talking == silent
+
+
+def test_a_share_of_the_streamers_says_a_sentence_on_the_topic_every_five_to_fifteen_seconds() -> None:
+    config = replace(BUSY, talking_share=0.4, rooms=60, room_lifetime_s=600, topic_s=10_000)
+    platform = Platform(config)
+    said: dict[str, list[Speech]] = {}
+    rooms: set[str] = set()
+    for event in platform.events(START_MS, START_MS + 60_000):
+        if isinstance(event.record, Speech):
+            said.setdefault(event.record.room, []).append(event.record)
+        elif isinstance(event.record, RoomStarted):
+            rooms.add(event.record.room)
+    assert 0.25 < len(said) / len(rooms) < 0.55
+    on_topic = 0
+    for room, sentences in said.items():
+        pauses_ms = np.diff([sentence.at_ms for sentence in sentences])
+        assert ((pauses_ms >= 5_000) & (pauses_ms < 15_000)).all()
+        topic = platform.population.topics[platform.truth.broadcasts[RoomId(room)].topic_at(sentences[0].at_ms)]
+        words = (*topic.words, topic.name, *topic.names.values())
+        on_topic += any(word in sentences[0].text for word in words)
+    assert on_topic == len(said)
 
 
 def test_only_viewers_who_are_in_a_room_act_in_it() -> None:

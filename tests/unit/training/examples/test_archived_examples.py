@@ -24,6 +24,7 @@ from streaming.events import (
     RoomEnded,
     RoomId,
     RoomStarted,
+    Speech,
     ViewerErased,
     ViewerEvent,
     ViewerId,
@@ -67,6 +68,10 @@ def did(at_s: float, viewer: str, action: Action, room: str, appended_s: float |
 
 def chatted(at_s: float, room: str, text: str) -> Sent:
     return at_s, CHAT, ChatMessage(room=room, viewer="someone", text=text, at_ms=ms(at_s))
+
+
+def spoken(at_s: float, room: str, text: str) -> Sent:
+    return at_s, CHAT, Speech(room=room, text=text, at_ms=ms(at_s))
 
 
 def shown(at_s: float, viewer: str, *rooms: str, steered: bool = False) -> Sent:
@@ -300,6 +305,18 @@ def test_titles_and_segments_are_those_in_force(tmp_path: Path) -> None:
         (texts[one.title_N[0]].text, texts[one.segment_N[0]].text if one.segment_N[0] >= 0 else "") for one in examples
     ]
     assert said == [("first", ""), ("second", "hello there")]
+
+
+def test_an_erasure_leaves_what_the_streamer_said(tmp_path: Path) -> None:
+    passing, examples = passed(
+        tmp_path,
+        [
+            started(0, "a"), chatted(1, "a", "a message that goes"), spoken(2, "a", "we open with a gambit"),
+            spoken(40, "a", "more"), did(41, "someone", "enter", "a"), did(42, "w", "enter", "a"),
+            (50, VIEWER_EVENTS, ViewerErased(viewer="someone", at_ms=ms(50))),
+        ],
+    )  # fmt: skip
+    assert [passing.rooms.texts[one.segment_N[0]].text for one in examples] == ["we open with a gambit"]
 
 
 def test_an_empty_archive_and_one_without_visits_are_refused(tmp_path: Path) -> None:

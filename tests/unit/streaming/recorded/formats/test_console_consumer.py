@@ -11,7 +11,7 @@ from streaming.errors import InputFileError
 from streaming.events import ChatMessage, RoomStarted, ViewerEvent
 from streaming.log.memory_record import MemoryRecord
 from streaming.log.misplaced_records import marked
-from streaming.recorded.formats.console_consumer import COPIES, NO_RECORD, OTHER_TOPIC, TOMBSTONES
+from streaming.recorded.formats.console_consumer import COPIES, NO_RECORD, OTHER_TOPIC, TOMBSTONES, TRANSCRIPTS
 from streaming.recorded.json_records import LogCheck
 from streaming.recorded.recorded_rooms import Selection
 from streaming.recorded.recording import Kind, Recording
@@ -49,6 +49,14 @@ def test_records_are_read_with_whatever_is_printed_before_them(tmp_path: Path, l
     found = taken(write(tmp_path / name, f"{line}\n{line}\n"))
     assert (found.format_name, found.bad, found.remarks) == ("kafka-console-consumer", {}, {})
     assert [{key: row[key] for key in ROW} for row in found.rows] == [ROW, ROW]
+
+
+def test_transcripts_are_left_out_and_counted(tmp_path: Path) -> None:
+    spoken = f'{{"type":"speech","room":"r-81","text":"we open","at_ms":{T}}}'
+    found = taken(write(tmp_path / "dump", f"{spoken}\n{spoken}\n{spoken}\n{SAID}\n"))
+    assert (found.format_name, found.bad) == ("kafka-console-consumer", {})
+    assert [{key: row[key] for key in ROW} for row in found.rows] == [ROW]
+    assert found.remarks == {TRANSCRIPTS: 3}
 
 
 def test_tombstones_and_the_consumers_own_words_are_left_out_and_counted(tmp_path: Path) -> None:
