@@ -133,7 +133,12 @@ class FineTuning:
             name=find(self.encoder).name,
             encoder=self.encoder,
             pairs=PairsConfig(most=config.pairs, seed=config.seed),
-            learn=EncoderLearnConfig(layers=config.encoder_layers, rate=config.encoder_rate, seed=config.seed),
+            learn=EncoderLearnConfig(
+                layers=config.encoder_layers,
+                rate=config.encoder_rate,
+                title_weight=config.title_weight,
+                seed=config.seed,
+            ),
             workers=max(1, config.workers),
         )
 

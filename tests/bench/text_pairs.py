@@ -38,7 +38,9 @@ BATCH, SEED = 64, 11
 SHARE = 0.1  # of the visits, as examples: what was said in a segment is wanted once
 
 
-class _Quiet:
+class Quiet:
+    """A follower of a pass over a recording who says nothing."""
+
     def passed(self, records: int, examples: int, at_ms: int) -> None:
         """Says nothing."""
 
@@ -48,7 +50,7 @@ def pairs_of(chat: Path, channels: Path | None, selection: Selection, most: int)
     known = read_channels(channels) if channels else None
     replay = Replay(Recording.open(chat, "chat"), channels=known, selection=selection)
     with tempfile.TemporaryDirectory() as folder:
-        examples = write_recorded(replay, Path(folder) / "examples", ExamplesConfig(share=SHARE), _Quiet())
+        examples = write_recorded(replay, Path(folder) / "examples", ExamplesConfig(share=SHARE), Quiet())
         return pairs_of_examples(examples, PairsConfig(most=most, seed=SEED))
 
 

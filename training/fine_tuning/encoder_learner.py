@@ -2,7 +2,8 @@
 
 The loss is InfoNCE in both directions (arXiv 1807.03748): of all right texts of a batch the one that belongs to a left
 text is to be the nearest. Texts that may belong to it too, and near duplicates, are no negatives. Only the last layers
-learn: the others hold what the model knows of language, and cost no gradient.
+learn: the others hold what the model knows of language, and cost no gradient. A second task, where it has a weight w,
+is to tell a room's title from its chat (training/fine_tuning/title_head.py): the loss is (L_con + w·L_title) / (1 + w).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from streaming.errors import ConfigError, TrainingError
 from streaming.section import Count, CountOrZero, NotNegative, Positive, PositiveShare, Section
 from training.fine_tuning.text_pairs import TextPairs
 from training.fine_tuning.text_vectors import TextVectors
+from training.fine_tuning.title_head import TitleHead, TitleTokens
 from training.fit.learner import ProcessGroup
 from training.fit.optimizer import AdamW, warmed_up
 
@@ -39,6 +41,8 @@ class EncoderLearnConfig(Section):
     decay: NotNegative = 1e-2
     temperature: Positive = 0.05
     duplicate: PositiveShare = 0.95  # from this cosine on two texts are near duplicates
+    title_weight: NotNegative = 0.0  # of telling titles, beside the pairs; 0: without a head for it
+    title_rate: Positive = 3e-3  # of that head, which begins with nothing
     seed: CountOrZero = 7
 
 
@@ -66,6 +70,7 @@ class EncoderLearner:
         pairs: TextPairs,
         config: EncoderLearnConfig,
         *,
+        titles: Sequence[Sequence[int]] = (),
         last_token: bool = False,
         pad_id: int = 0,
         rank: int = 0,
@@ -73,7 +78,8 @@ class EncoderLearner:
         group: ProcessGroup | None = None,
         bf16: bool = False,
     ) -> None:
-        """tokens: of each text of the pairs. last_token, pad_id, bf16: as for `TextVectors`.
+        """tokens: of each text of the pairs. titles: tokens of each of their titles. last_token, pad_id, bf16: as for
+        `TextVectors`.
 
         Raises TrainingError: there are too few pairs for one step.
         """
@@ -88,6 +94,11 @@ class EncoderLearner:
             raise TrainingError(f"{len(pairs)} pairs of texts; {processes} steps' worth are needed: give more chat")
         self._learning = _last_layers(model, config.layers)
         self._optimizer = AdamW([one for layer in self._learning for one in layer.parameters()], config.decay)
+        self._head: TitleHead | None = None
+        told = TitleTokens(titles if config.title_weight else ())
+        if told.tokens:
+            sizes: Any = model.config
+            self._head = TitleHead(told, sizes.hidden_size, self._device, config.decay)
 
     def run(self) -> Iterator[EncoderStep]:
         """Learns step by step, from where it is to the end."""
@@ -102,6 +113,7 @@ class EncoderLearner:
             "step": self.step,
             "layers": [layer.state_dict() for layer in self._learning],
             "optimizer": self._optimizer.state(),
+            **({} if self._head is None else {"titles": self._head.state()}),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -109,6 +121,8 @@ class EncoderLearner:
         try:
             for layer, values in zip(self._learning, state["layers"], strict=True):
                 layer.load_state_dict(values)
+            if self._head is not None:
+                self._head.restore(state["titles"])
         except (RuntimeError, KeyError, ValueError) as err:
             raise TrainingError(f"the checkpoint is not of this language model: {err}; begin a new run") from err
         self._optimizer.restore(state["optimizer"])
@@ -121,29 +135,47 @@ class EncoderLearner:
         torch.manual_seed(int(np.random.SeedSequence([self._config.seed, self.step, self._rank]).generate_state(1)[0]))
         for layer in self._learning:
             layer.train()
-        loss, found = self._loss(places_B)
+        loss, losses = self._loss(places_B)
         loss.backward()  # type: ignore[no-untyped-call]
         if self._group is not None:
-            self._group.average_gradients(self.model)  # one that is not a number is so in all processes then
+            for module in self._modules():  # a gradient that is not a number is so in all processes then
+                self._group.average_gradients(module)
         if not self._has_finite_gradients():
             raise NotFinite(
                 f"a gradient of step {self.step + 1} of fine-tuning is not a number; a lower training.encoder_rate may "
                 "help"
             )
-        self._optimizer.step(self._config.rate * warmed_up(self.step, self.steps, self._config.warm_up))
+        share = warmed_up(self.step, self.steps, self._config.warm_up)
+        self._optimizer.step(self._config.rate * share)
         self._optimizer.forget_gradients()
+        if self._head is not None:
+            self._head.step(self._config.title_rate * share)
         self.step += 1
-        return EncoderStep(self.step, len(places_B), {"contrast": float(loss.detach()), "found": found})
+        return EncoderStep(self.step, len(places_B), losses)
+
+    def _modules(self) -> list[nn.Module]:
+        return [self.model, *([] if self._head is None else [self._head.layer])]
 
     def _has_finite_gradients(self) -> bool:
-        gradients = [one.grad for layer in self._learning for one in layer.parameters() if one.grad is not None]
+        learning = [*self._learning, *self._modules()[1:]]
+        gradients = [one.grad for module in learning for one in module.parameters() if one.grad is not None]
         return all(bool(gradient.isfinite().all()) for gradient in gradients)
 
-    def _loss(self, places_B: NDArray[np.intp]) -> tuple[Tensor, float]:
-        """The loss of a batch, and the share of left texts whose own right text is the nearest."""
-        pairs, size = self._pairs, len(places_B)
-        rows = np.concatenate([pairs.left_P[places_B], pairs.right_P[places_B]])
+    def _loss(self, places_B: NDArray[np.intp]) -> tuple[Tensor, dict[str, float]]:
+        """The loss of a batch, and what it is made of; found: of the left texts, whose own right text is nearest."""
+        rows = np.concatenate([self._pairs.left_P[places_B], self._pairs.right_P[places_B]])
         vectors_2D = self.vectors(rows.tolist())
+        contrast, found = self._contrast(places_B, vectors_2D)
+        losses = {"contrast": float(contrast.detach()), "found": found}
+        if self._head is None:
+            return contrast, losses
+        weight = self._config.title_weight
+        title = self._head.loss(vectors_2D, self._pairs.title_P2[places_B].T.ravel().tolist())
+        return (contrast + weight * title) / (1 + weight), losses | {"title": float(title.detach())}
+
+    def _contrast(self, places_B: NDArray[np.intp], vectors_2D: Tensor) -> tuple[Tensor, float]:
+        """InfoNCE of a batch, and the share of left texts whose own right text is the nearest."""
+        pairs, size = self._pairs, len(places_B)
         left_BD, right_BD = vectors_2D[:size], vectors_2D[size:]
         cosine_BB = left_BD @ right_BD.T
         own_BB = torch.eye(size, dtype=torch.bool, device=self._device)

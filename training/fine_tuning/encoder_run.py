@@ -1,7 +1,7 @@
 """The folder of a fine-tuning, which every worker reads: pairs of texts and the plan. Never learns.
 
-texts.json, pairs.npz  training/fine_tuning/text_pairs.py
-plan.json              written last
+texts.json, titles.json, pairs.npz  training/fine_tuning/text_pairs.py
+plan.json                           written last
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 from streaming.errors import TrainingError
 from training.fine_tuning.encoder_learner import EncoderLearnConfig
 from training.fine_tuning.pairs_of_examples import PairsConfig
-from training.fine_tuning.text_pairs import ARRAYS, TEXTS, TextPairs
+from training.fine_tuning.text_pairs import ARRAYS, TEXTS, TITLES, TextPairs
 from training.settings import EncoderConfig
 
 PLAN = "plan.json"
@@ -54,7 +54,7 @@ def run_name(folder: Path) -> str:
     """The name of the run, a digest of plan and pairs: with others it does not continue but starts anew."""
     digest = hashlib.sha256()
     try:
-        for name in (PLAN, TEXTS, ARRAYS):
+        for name in (PLAN, TEXTS, TITLES, ARRAYS):
             digest.update((folder / name).read_bytes())
     except OSError as err:
         raise TrainingError(f"{folder}: what is to be learned from cannot be read: {err}") from err

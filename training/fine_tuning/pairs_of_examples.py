@@ -2,7 +2,8 @@
 
 A pair is made of what was said before a moment, so nothing later than the examples is in it. Three kinds: a room's chat
 and its chat some minutes later, a room's title and its chat, and the chat of two rooms that one viewer visited, each as
-the viewer entered (NoteLLM, arXiv 2403.01744: co-occurrence, the popular discounted).
+the viewer entered (NoteLLM, arXiv 2403.01744: co-occurrence, the popular discounted). Beside each text of chat stands
+its room's title, as it was then.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def pairs_of_examples(examples: ExampleSet, config: PairsConfig, until_ms: int |
     wanted = [int(config.most * config.later_share), int(config.most * config.title_share)]
     made = [
         _later(rooms, wanted[0], config, rng),
-        _titles(rooms, wanted[1], rng),
+        _title_pairs(rooms, wanted[1], rng),
         _covisits(rooms, examples, config.most - sum(wanted), config, rng),
     ]
     left_P, right_P = (np.concatenate([pair[side] for pair in made]).astype(np.int32) for side in (0, 1))
@@ -61,6 +62,7 @@ def pairs_of_examples(examples: ExampleSet, config: PairsConfig, until_ms: int |
     _, used_T, row_2P = np.unique(texts.hash_K[np.stack([left_P, right_P])], return_index=True, return_inverse=True)
     used_T = np.concatenate([left_P, right_P])[used_T]
     row_2P = row_2P.reshape(2, -1).astype(np.int32)
+    titles, title_P2 = _titles(texts, np.stack([left_P, right_P], axis=1))
     return TextPairs(
         texts=tuple(texts.texts[place] for place in used_T.tolist()),
         left_P=row_2P[0],
@@ -69,7 +71,30 @@ def pairs_of_examples(examples: ExampleSet, config: PairsConfig, until_ms: int |
         right_room_P=texts.room_K[right_P],
         at_P=at_P[order_P],
         kind_P=kind_P[order_P],
+        titles=titles,
+        title_P2=title_P2,
     )
+
+
+def _titles(texts: ExampleTexts, chat_P2: NDArray[np.int32]) -> tuple[tuple[str, ...], NDArray[np.int32]]:
+    """The titles of these texts' rooms as they were known when each was said, and which of them each has."""
+    title_P2 = _title_known(texts)[chat_P2]
+    known_P2 = title_P2 != NO_PLACE
+    _, first, row = np.unique(texts.hash_K[title_P2[known_P2]], return_index=True, return_inverse=True)
+    result_P2 = np.full(chat_P2.shape, NO_PLACE, np.int32)
+    result_P2[known_P2] = row
+    return tuple(texts.texts[place] for place in title_P2[known_P2][first].tolist()), result_P2
+
+
+def _title_known(texts: ExampleTexts) -> NDArray[np.int64]:
+    """Of each text the newest title of its room before it, a room's texts being in their order; none for a title."""
+    order_K = np.argsort(texts.room_K, kind="stable")
+    room_K, is_title_K = texts.room_K[order_K], texts.segment_K[order_K] < 0
+    newest_K = np.maximum.accumulate(np.where(is_title_K, np.arange(len(room_K)), NO_PLACE))
+    known_K = (newest_K != NO_PLACE) & ~is_title_K & (room_K[newest_K] == room_K)
+    result_K = np.full(len(room_K), NO_PLACE, np.int64)
+    result_K[order_K[known_K]] = order_K[newest_K[known_K]]
+    return result_K
 
 
 Places = tuple[NDArray[np.intp], NDArray[np.intp]]
@@ -112,7 +137,7 @@ def _later(rooms: _RoomTexts, wanted: int, config: PairsConfig, rng: np.random.G
     return rooms.chat[chosen], rooms.chat[other]
 
 
-def _titles(rooms: _RoomTexts, wanted: int, rng: np.random.Generator) -> Places:
+def _title_pairs(rooms: _RoomTexts, wanted: int, rng: np.random.Generator) -> Places:
     """A title, and some segment of its room's chat; a title that was changed goes with what was said after it too."""
     none_T = np.zeros(len(rooms.titles), np.int64)
     first_T, end_T = rooms.range_of(rooms.title_room_T, none_T, none_T + np.iinfo(np.int32).max)

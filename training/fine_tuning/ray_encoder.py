@@ -66,12 +66,14 @@ def fine_tune_on_worker(config: dict[str, Any]) -> dict[str, str]:
         return {"failed": str(err)}
     passages = [found.prefix + utf8(text) for text in pairs.texts]
     tokens = tokenizer(passages, truncation=True, max_length=plan.encoder.max_tokens - 1)["input_ids"]
+    titles = [tokenizer(utf8(title), add_special_tokens=False)["input_ids"] for title in pairs.titles]
     try:
         learner = EncoderLearner(
             model,
             tokens,
             pairs,
             plan.learn,
+            titles=titles,
             last_token=last_token,
             pad_id=next((one for one in (tokenizer.pad_token_id, tokenizer.eos_token_id) if one is not None), 0),
             rank=rank,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from streaming.errors import TrainingError
 
-ARRAYS, TEXTS = "pairs.npz", "texts.json"
+ARRAYS, TEXTS, TITLES = "pairs.npz", "texts.json", "titles.json"
 
 
 class PairKind(IntEnum):
@@ -31,7 +31,11 @@ class PairKind(IntEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TextPairs:
-    """P pairs in time order. left_P, right_P: rows of texts. at_P: of the later text, in 30 s since the epoch."""
+    """P pairs in time order. left_P, right_P: rows of texts. at_P: of the later text, in 30 s since the epoch.
+
+    title_P2: of the left and of the right text, the row in `titles` of its room's title as it was known when the text
+    was said; −1 for none, and for a text that is a title itself.
+    """
 
     texts: tuple[str, ...]
     left_P: NDArray[np.int32]
@@ -40,6 +44,8 @@ class TextPairs:
     right_room_P: NDArray[np.int32]
     at_P: NDArray[np.int64]
     kind_P: NDArray[np.int8]
+    titles: tuple[str, ...] = ()
+    title_P2: NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 2), np.int32))
 
     def __len__(self) -> int:
         return len(self.left_P)
@@ -79,7 +85,8 @@ class TextPairs:
         """Writes the pairs into a folder. Raises TrainingError."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / TEXTS).write_text(json.dumps(self.texts), encoding="utf-8")
+            for name, texts in ((TEXTS, self.texts), (TITLES, self.titles)):
+                (folder / name).write_text(json.dumps(texts), encoding="utf-8")
             np.savez(folder / ARRAYS, allow_pickle=False, **{name: getattr(self, name) for name in COLUMNS})
         except OSError as err:
             raise TrainingError(f"{folder}: pairs of texts cannot be written: {err}") from err
@@ -88,11 +95,11 @@ class TextPairs:
     def load(cls, folder: Path) -> TextPairs:
         """The pairs in a folder. Raises TrainingError: it has none, or they are damaged."""
         try:
-            texts = tuple(json.loads((folder / TEXTS).read_text(encoding="utf-8")))
+            texts, titles = (tuple(json.loads((folder / name).read_text(encoding="utf-8"))) for name in (TEXTS, TITLES))
             with np.load(io.BytesIO((folder / ARRAYS).read_bytes()), allow_pickle=False) as arrays:
-                return cls(texts, **{name: arrays[name] for name in COLUMNS})
+                return cls(texts, titles=titles, **{name: arrays[name] for name in COLUMNS})
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as err:
             raise TrainingError(f"{folder}: pairs of texts cannot be read: {err}") from err
 
 
-COLUMNS = ("left_P", "right_P", "left_room_P", "right_room_P", "at_P", "kind_P")
+COLUMNS = ("left_P", "right_P", "left_room_P", "right_room_P", "at_P", "kind_P", "title_P2")

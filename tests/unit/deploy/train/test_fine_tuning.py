@@ -69,7 +69,15 @@ def test_an_old_one_and_one_without_examples_begin_anew(run: Path, config: Train
 
 @pytest.mark.parametrize(
     "other",
-    [{"encoder_rate": 1e-6}, {"pairs": 99}, {"encoder_layers": 1}, {"seed": 8}, {"workers": 2}, {"encoder": "frozen"}],
+    [
+        {"encoder_rate": 1e-6},
+        {"pairs": 99},
+        {"encoder_layers": 1},
+        {"title_weight": 0.7},
+        {"seed": 8},
+        {"workers": 2},
+        {"encoder": "frozen"},
+    ],
 )
 def test_other_settings_begin_anew(run: Path, config: TrainingConfig, other: dict[str, Any]) -> None:
     assert not tuning(replace(config, **other)).can_go_on(run, NOW_MS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -210,3 +211,98 @@ def test_a_text_without_tokens_has_a_vector() -> None:
     tokens[0] = []
     with torch.no_grad():
         assert EncoderLearner(small_model(), tokens, pairs, CONFIG).vectors([0, 1]).isfinite().all()
+
+
+def titled(count: int = 640) -> tuple[TextPairs, list[list[int]], list[list[int]]]:
+    """The pairs of synonyms, beside each text a title: tokens of its topic that no text has, and its own number."""
+    pairs, tokens = synonyms(count=count)
+    titles = [[300 + topic, 400 + topic % 4, 500 + number] for number in range(2) for topic in range(TOPICS)]
+    topics = pairs.left_room_P
+    return (
+        replace(pairs, titles=("",) * len(titles), title_P2=np.stack([topics, topics + TOPICS], axis=1)),
+        tokens,
+        titles,
+    )
+
+
+TITLED = replace(CONFIG, title_weight=0.5)
+
+
+def test_planted_titles_are_told_from_chat_and_titles_dealt_to_other_rooms_are_not() -> None:
+    pairs, tokens, titles = titled()
+    dealt = replace(pairs, title_P2=np.random.default_rng(5).permutation(pairs.title_P2))
+    last = []
+    for some in (pairs, dealt):
+        learner = EncoderLearner(small_model(), tokens, some, TITLED, titles=titles)
+        told = [step.losses["title"] for step in learner.run()]
+        last.append(float(np.mean(told[-5:])))
+    # a title's two tokens count .68 and .32 and the head begins with .68 · log(16 / .68) + .32 · log(4 / .32) = 2.95
+    assert told[0] == pytest.approx(2.95, abs=0.1)
+    assert last[0] < 2.0
+    assert last[1] > 2.5, "all that can be known of these is how frequent each is"
+
+
+def test_the_loss_weighs_pairs_and_titles_as_the_paper_has_it() -> None:
+    pairs, tokens, titles = titled()
+    learner = EncoderLearner(small_model(), tokens, pairs, TITLED, titles=titles)
+    loss, parts = learner._loss(pairs.batches(CONFIG.batch, CONFIG.seed, 0)[0])
+    assert float(loss.detach()) == pytest.approx((parts["contrast"] + 0.5 * parts["title"]) / 1.5, rel=1e-6)
+
+
+def test_a_weight_of_nothing_learns_to_the_bits_of_pairs_without_titles() -> None:
+    pairs, tokens, titles = titled()
+    plain = EncoderLearner(small_model(), tokens, synonyms()[0], CONFIG)
+    weightless = EncoderLearner(small_model(), tokens, pairs, CONFIG, titles=titles)
+    heavy = EncoderLearner(small_model(), tokens, pairs, TITLED, titles=titles)
+    for learner in (plain, weightless, heavy):
+        learned(learner, 5)
+    states = [list(learner.model.state_dict().values()) for learner in (plain, weightless, heavy)]
+    assert all(torch.equal(one, other) for one, other in zip(states[0], states[1], strict=True))
+    assert not all(torch.equal(one, other) for one, other in zip(states[0], states[2], strict=True))
+    assert weightless.state().keys() == plain.state().keys()
+
+
+def test_a_run_with_titles_continued_from_a_state_equals_one_that_was_not_stopped() -> None:
+    pairs, tokens, titles = titled()
+    whole, first, second = (EncoderLearner(small_model(), tokens, pairs, TITLED, titles=titles) for _ in range(3))
+    learned(whole)
+    learned(first, 30)
+    second.restore(copy.deepcopy(first.state()))
+    learned(second)
+    assert second.step == whole.step
+    for one, other in zip(whole.model.state_dict().values(), second.model.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+    head, other_head = (learner.state()["titles"]["layer"] for learner in (whole, second))
+    assert torch.equal(head["weight"], other_head["weight"])
+
+
+@pytest.mark.parametrize("count", [0, TOPICS])
+def test_a_state_without_the_head_or_with_another_is_refused(count: int) -> None:
+    pairs, tokens, titles = titled()
+    none = replace(pairs, title_P2=np.full_like(pairs.title_P2, -1))
+    state = EncoderLearner(small_model(), tokens, none, TITLED, titles=[[7], [7], [8]][:count]).state()
+    learner = EncoderLearner(small_model(), tokens, pairs, TITLED, titles=titles)
+    with pytest.raises(TrainingError, match="not of this language model"):
+        learner.restore(state)
+
+
+class Together:
+    """Averages with what the other process has just found, as a group of two would."""
+
+    def __init__(self) -> None:
+        self.averaged: list[nn.Module] = []
+
+    def average_gradients(self, model: nn.Module) -> None:
+        self.averaged.append(model)
+
+    def broadcast(self, model: nn.Module) -> None: ...
+
+
+def test_processes_average_the_gradients_of_the_head_too_also_where_one_has_no_title_in_its_batch() -> None:
+    pairs, tokens, titles = titled()
+    none = replace(pairs, title_P2=np.full_like(pairs.title_P2, -1))
+    for some in (pairs, none):
+        group = Together()
+        learner = EncoderLearner(small_model(), tokens, some, TITLED, titles=titles, processes=2, group=group)
+        next(learner.run())
+        assert [type(one) for one in group.averaged] == [BertModel, nn.Linear]

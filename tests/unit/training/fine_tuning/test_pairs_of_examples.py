@@ -152,3 +152,54 @@ def test_a_text_that_several_rooms_have_is_one_text_and_no_negative_of_itself() 
     assert pairs.together_BB(np.arange(len(pairs))).all()
     assert {pairs.texts[place] for place in pairs.left_P.tolist()} == {"one for all"}
     assert len({pairs.texts[place] for place in pairs.right_P.tolist()}) > 1
+
+
+def test_beside_each_text_of_chat_stands_the_title_that_its_room_had_then() -> None:
+    pairs = made(Made(), PairsConfig(most=200))
+    told = 0
+    for left, right, (left_title, right_title) in zip(
+        pairs.left_P.tolist(), pairs.right_P.tolist(), pairs.title_P2.tolist(), strict=True
+    ):
+        for text, title in ((pairs.texts[left], left_title), (pairs.texts[right], right_title)):
+            room, word = text.split()
+            if word == "title" or int(room) >= 3:
+                assert title == -1, "a title tells nothing of itself, and these rooms have none"
+            else:
+                told += 1
+                assert pairs.titles[title] == f"{room} title"
+    assert told > 50
+
+
+def test_a_title_that_was_changed_stands_beside_what_was_said_after_it_alone() -> None:
+    texts = ExampleTexts(
+        np.array([1, 0, 1, 0, 1, 0, 0], np.int32),
+        np.array([-1, BEGAN, BEGAN, -1, BEGAN + 5, BEGAN + 3, BEGAN + 9]),
+        np.arange(1, 8),
+        np.ones(7, bool),
+        np.zeros((7, 2), np.int32),
+        ("one", "before", "x", "zero", "y", "after", "late"),
+    )
+
+    class Changed(Made):
+        def texts(self) -> ExampleTexts:
+            return texts
+
+    def known(until_ms: int | None) -> tuple[set[tuple[str, str]], set[str]]:
+        pairs = made(Changed(rooms=2), PairsConfig(later_share=1.0, title_share=0.0), until_ms)
+        beside = set()
+        for side, rows in enumerate((pairs.left_P, pairs.right_P)):
+            for row, title in zip(rows.tolist(), pairs.title_P2[:, side].tolist(), strict=True):
+                beside.add((pairs.texts[row], pairs.titles[title] if title >= 0 else ""))
+        return beside, set(pairs.titles)
+
+    beside, titles = known(None)
+    assert {("before", ""), ("x", "one"), ("y", "one"), ("late", "zero")} < beside
+    assert ("before", "zero") not in beside
+    assert titles == {"one", "zero"}
+
+
+def test_rooms_without_a_title_give_pairs_without_titles() -> None:
+    pairs = made(Made(titled=0), PairsConfig(most=60))
+    assert pairs.titles == ()
+    assert pairs.title_P2.shape == (len(pairs), 2)
+    assert (pairs.title_P2 == -1).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from streaming.errors import TrainingError
-from training.fine_tuning.text_pairs import ARRAYS, TEXTS, PairKind, TextPairs
+from training.fine_tuning.text_pairs import ARRAYS, TEXTS, TITLES, PairKind, TextPairs
 
 
 def pairs_of(left: list[int], right: list[int], rooms: list[tuple[int, int]], at: list[int] | None = None) -> TextPairs:
@@ -55,13 +56,15 @@ def test_pairs_with_a_room_or_a_text_in_common_are_no_negatives_of_each_other() 
 
 
 def test_a_folder_gives_back_what_was_written_and_a_damaged_one_is_refused(tmp_path: Path) -> None:
-    pairs = many(5)
+    pairs = replace(many(5), titles=("a", "b"), title_P2=np.array([[0, -1]] * 4 + [[1, 0]], np.int32))
     pairs.save(tmp_path / "run")
     again = TextPairs.load(tmp_path / "run")
     assert again.texts == pairs.texts
     assert (again.right_P == pairs.right_P).all()
     assert again.at_P.dtype == np.int64
-    for name in (ARRAYS, TEXTS):
+    assert again.titles == ("a", "b")
+    assert again.title_P2.tolist() == pairs.title_P2.tolist()
+    for name in (ARRAYS, TEXTS, TITLES):
         content = (tmp_path / "run" / name).read_bytes()
         (tmp_path / "run" / name).write_bytes(content[: len(content) // 2])
         with pytest.raises(TrainingError, match=str(tmp_path)):
