@@ -24,7 +24,7 @@ from deploy.commands.command_line import time_ms
 from streaming.recorded.recorded_rooms import Selection
 from tests.bench.text_pairs import found, pairs_of
 from training.content.language_model import OwnSettings, find, load
-from training.content.text_encoder import TextEncoder, utf8, uses_bf16
+from training.content.text_encoder import TextEncoder, uses_bf16, utf8
 from training.fine_tuning.encoder_learner import EncoderLearnConfig, EncoderLearner
 from training.fine_tuning.model_folder import write_model
 from training.fine_tuning.text_pairs import TextPairs
