@@ -38,12 +38,18 @@ def recording(tmp_path: Path) -> Path:
     said = [" ".join(rng.choice(topic, 5)) for topic in topics]
     place = table.schema.get_field_index("text")
     pa.parquet.write_table(table.set_column(place, "text", pa.array(said, pa.string())), path)
+    titles = [
+        f"{name},{WORDS[int(name[1:]) % len(WORDS)]} {name},Topic,en" for name in set(table["channel"].to_pylist())
+    ]
+    (tmp_path / "channels.csv").write_text("\n".join(["channel,title,category,language", *titles]))
     return path
 
 
 def start(folder: Path, *options: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "deploy.cli", "train", "chat.parquet", "--encoder", "full", "--json", *options]
+    command = [sys.executable, "-m", "deploy.cli", "train", "chat.parquet", "--channels", "channels.csv"]
+    command += ["--encoder", "full", "--json", *options]
     settings = {"WORKERS": "0", "PAIRS": "400", "CHECKPOINT_S": "0.2", "FOLDER": str(folder / "training")}
+    settings["TITLE_WEIGHT"] = "0.5"
     settings |= {"TOWERS_EPOCHS": "1", "EPOCHS": "1", "RANKER_EPOCHS": "0"}
     with (folder / "said").open("ab") as said, (folder / "result").open("wb") as result:
         return subprocess.Popen(
@@ -66,10 +72,11 @@ def undisturbed(run: Path) -> dict[str, torch.Tensor]:
     plan, pairs = encoder_plan(run), TextPairs.load(run)
     tokenizer, model, _ = load(find(plan.encoder).location, torch.float32, "cpu")
     tokens = tokenizer(list(pairs.texts), truncation=True, max_length=plan.encoder.max_tokens - 1)["input_ids"]
-    learner = EncoderLearner(model, tokens, pairs, plan.learn, bf16=uses_bf16(plan.encoder.precision, "cpu"))
+    titles = [tokenizer(title, add_special_tokens=False)["input_ids"] for title in pairs.titles]
+    bf16 = uses_bf16(plan.encoder.precision, "cpu")
+    learner = EncoderLearner(model, tokens, pairs, plan.learn, titles=titles, bf16=bf16)
     assert learner.steps > 3
-    for _ in learner.run():
-        pass
+    assert all("title" in step.losses for step in learner.run())
     return dict(model.state_dict())
 
 
