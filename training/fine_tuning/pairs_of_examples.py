@@ -108,7 +108,10 @@ class _RoomTexts:
         self.until_ms = np.iinfo(np.int64).max if until_ms is None else until_ms
         told_K &= texts.segment_K < self.until_ms // SEGMENT_MS  # those that had closed
         self.chat = np.flatnonzero(told_K & (texts.segment_K >= 0))  # in order of room and time
-        self.titles = np.flatnonzero(told_K & (texts.segment_K < 0))
+        last_R = np.full(int(texts.room_K.max(initial=-1)) + 1, NO_PLACE)  # a room's last text of its chat
+        np.maximum.at(last_R, texts.room_K[self.chat], self.chat)
+        titles = np.flatnonzero(told_K & (texts.segment_K < 0))
+        self.titles = titles[titles < last_R[texts.room_K[titles]]]  # later ones were written when that was said
         self.room_C, self.segment_C = texts.room_K[self.chat].astype(np.int64), texts.segment_K[self.chat]
         order_C = np.lexsort((self.segment_C, self.room_C))
         self.chat, self.room_C, self.segment_C = self.chat[order_C], self.room_C[order_C], self.segment_C[order_C]

@@ -26,6 +26,7 @@ class Made:
     blank: frozenset[tuple[int, int]] = frozenset()
     titled: int = 3
     one_title: bool = False
+    retitled: int | None = None  # before this segment each title changes
     streamer_of_room: Any = None
 
     def __post_init__(self) -> None:
@@ -37,9 +38,10 @@ class Made:
         for room in range(self.rooms):
             if room < self.titled:
                 rows.append((room, -1, "one for all" if self.one_title else f"{room} title"))
-            rows += [
-                (room, BEGAN + at, " " if (room, at) in self.blank else f"{room} {at}") for at in range(self.segments)
-            ]
+            for at in range(self.segments):
+                if room < self.titled and at == self.retitled:
+                    rows.append((room, -1, f"{room} another title"))
+                rows.append((room, BEGAN + at, " " if (room, at) in self.blank else f"{room} {at}"))
         room_K, segment_K, texts = zip(*rows, strict=True)
         count = len(rows)
         return ExampleTexts(
@@ -90,6 +92,15 @@ def test_a_title_goes_with_the_chat_of_its_room() -> None:
     assert len(found) == 60
     assert all(left.endswith("title") and left.split()[0] == right.split()[0] for left, right in found)
     assert {left for left, _ in found} == {"0 title", "1 title", "2 title"}
+
+
+@pytest.mark.parametrize(("until", "known"), [(11, True), (10, False), (9, False)])
+def test_a_title_of_the_time_that_a_version_is_judged_by_is_in_no_pair(until: int, known: bool) -> None:
+    config = PairsConfig(most=500, later_share=0.0, title_share=1.0)
+    pairs = made(Made(retitled=10), config, (BEGAN + until) * SEGMENT_MS)
+    titles = {left for left, _ in said(pairs, PairKind.TITLE)}
+    assert titles == {f"{room} {which}" for room in range(3) for which in ("title", *["another title"] * known)}
+    assert all("another" not in title for title in pairs.titles) or known
 
 
 def test_rooms_of_one_viewer_go_together_each_with_what_had_been_said_when_it_was_entered() -> None:
