@@ -1,7 +1,8 @@
 """What fine-tuning on a few pairs of a recording makes of an encoder: pairs of a later time found, before and after.
 
-    python -m tests.bench.tuned_pairs --chat FILE [--channels FILE] --split TIME [--until TIME] [--json]
-                                      [--model NAME|FOLDER ...] [--learned N] [--pairs N] [--layers N] [--rate R]
+    python -m tests.bench.tuned_pairs --chat FILE [--channels FILE] --split TIME [--until TIME]
+                                      [--model NAME|FOLDER ...] [--learned N] [--pairs N]
+                                      [--layers N] [--rate R] [--json]
 
 It learns as `tidecast train --encoder full` does, in this process, from --learned pairs before --split, and is measured
 as tests/bench/text_pairs.py does on --pairs pairs after it.
