@@ -51,6 +51,7 @@ def simulating(system: System, rooms: int, chat_per_room_s: float, *options: str
     """`tidecast simulate` with that many rooms, in its own process; its rooms end with it."""
     command = [sys.executable, "-m", "deploy.cli", "simulate", "--rooms", str(rooms), *options]
     command += ["--chat-per-room-s", str(chat_per_room_s), "--viewers", str(max(1_000, rooms * 5))]
+    command += ["--talking-share", "0"]  # chat alone, as in the figures of docs/performance.md
     overrides = {"TIDECAST_KAFKA__BOOTSTRAP_SERVERS": system.settings.kafka.bootstrap_servers}
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, env={**os.environ, **overrides}, stdout=log, stderr=log)

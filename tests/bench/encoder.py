@@ -58,7 +58,7 @@ def _text(messages: Sequence[tuple[str, str, int]]) -> str:
 
 
 def _simulated() -> Iterator[tuple[str, str, str, int]]:
-    for tick in Platform(SimulationConfig(seed=3, rooms=60)).ticks(START_MS, START_MS + 900_000):
+    for tick in Platform(SimulationConfig(seed=3, rooms=60, talking_share=0.0)).ticks(START_MS, START_MS + 900_000):
         for event in tick:
             if event.topic == CHAT:
                 yield event.record.room, event.record.viewer, event.record.text, event.record.at_ms

@@ -128,6 +128,7 @@ def main() -> None:
             noise_share=0.3,
             chat_per_room_s=0.1,
             bored_share=share,
+            talking_share=0.0,
         )
         with tempfile.TemporaryDirectory() as folder:
             figures = learn(Path(folder), config, asked.minutes)

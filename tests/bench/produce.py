@@ -30,7 +30,7 @@ from streaming.simulated.simulate import Platform
 from tests.bench.stopping import leave_on_sigterm
 
 AIM_EVENTS_PER_S = 50_000
-PLATFORM = SimulationConfig(rooms=2_000, viewers=50_000, chat_per_room_s=5.0)
+PLATFORM = SimulationConfig(rooms=2_000, viewers=50_000, chat_per_room_s=5.0, talking_share=0.0)
 
 
 def simulated(config: KafkaConfig, seconds: int, processes: int) -> tuple[int, float]:
