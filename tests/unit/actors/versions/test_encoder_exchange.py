@@ -19,11 +19,16 @@ from tests.unit.actors.fake_version import FakeVersion
 from tests.unit.actors.two_encoders import NEW, OLD, THIRD, TwoEncoders, begun_anew, read
 
 
-def test_a_version_waits_until_its_encoder_has_read_nearly_all_rooms(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_version_waits_until_its_encoder_has_read_nearly_all_rooms(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger = logging.getLogger("actors.versions.swap")  # another test may have set up the loggers above it
+    monkeypatch.setattr(logger, "handlers", [caplog.handler])
+    monkeypatch.setattr(logger, "propagate", False)
     world = TwoEncoders()
     world.live("one")
     world.check(OLD, "one")
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger.name):
         for done, percent in ((0, 0), (15, 37), (37, 92)):
             world.read(range(done), OLD, NEW)
             world.later("next" if not done else "")
