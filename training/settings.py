@@ -79,9 +79,8 @@ class TrainingConfig(Section):
     pairs: Count = 16_000  # of texts, that an encoder is fine-tuned on,
     encoder_layers: Count = 2  # the last so many layers of it
     encoder_rate: Positive = 5e-5
-    title_weight: NotNegative = (
-        0.0  # of telling a room's title from its chat, beside the pairs' weight of 1; 0: not at all
-    )
+    # of telling a room's title from its chat, beside the pairs' weight of 1; 0: not at all
+    title_weight: NotNegative = 0.0
     # of visits: to leave within it is to leave at once, which the head `leave` learns. To stay is to stay for 60 s
     leave_s: Annotated[float, Meta(gt=0, le=60)] = 10.0
     seed: int = 7

@@ -89,10 +89,6 @@ class EncodeQueue:
         if not in_hand.title_in_flight and aggregate.title_text(encoder) is not None:
             self._schedule.want_title(entry, since_ms)
 
-    def catch_up(self) -> None:
-        """Notes that the encoder has all rooms to read."""
-        self._schedule.catch_up()
-
     def forget(self, entry: RoomEntry) -> None:
         """Drops the wants of a room that is gone."""
         self._schedule.forget(entry)

@@ -48,9 +48,11 @@ class _Now:
 class EncodeSchedule(Generic[R]):
     """The wants of all rooms of a worker, O(log n) each. A choice takes a want out; if it fails, it is wanted again."""
 
-    def __init__(self, config: ScheduleConfig) -> None:
+    def __init__(self, config: ScheduleConfig, *, now_first: bool = False) -> None:
+        """now_first: every second choice is a "now", and segments wait for their turn, where all rooms are behind."""
         self._config = config
-        self._catches_up = False
+        self._now_first = now_first
+        self._most_titles = 1 if now_first else TITLES_IN_A_ROW
         self._titles: dict[R, int] = {}
         self._segments: dict[R, int] = {}
         self._now: dict[R, _Now] = {}  # in the order of the times since which they wait
@@ -103,13 +105,6 @@ class EncodeSchedule(Generic[R]):
         if later is not None:
             self.want_now(room, *later)
 
-    def catch_up(self) -> None:
-        """Notes that all rooms are behind, as with a new encoder: what is being said does not wait for that.
-
-        Until no title and no segment is left, every second choice is a "now", and segments wait for their turn.
-        """
-        self._catches_up = True
-
     def forget(self, room: R) -> None:
         """Drops all wants of a room."""
         self._titles.pop(room, None)
@@ -151,9 +146,7 @@ class EncodeSchedule(Generic[R]):
 
     def _next(self, now_ms: int) -> NextText[R] | None:
         others = bool(self._now or self._segments)
-        self._catches_up = self._catches_up and bool(self._titles or self._segments)
-        most_titles = 1 if self._catches_up else TITLES_IN_A_ROW
-        if self._titles and (self._titles_in_a_row < most_titles or not others):
+        if self._titles and (self._titles_in_a_row < self._most_titles or not others):
             self._titles_in_a_row += 1
             return self._oldest(self._titles, "title")
         self._titles_in_a_row = 0
@@ -161,7 +154,7 @@ class EncodeSchedule(Generic[R]):
         if self._segments and self._since_segment >= SEGMENT_TURN:
             return self._oldest(self._segments, "segment")
         room = self._urgent(now_ms)
-        if room is None and (self._catches_up or not self._segments):
+        if room is None and (self._now_first or not self._segments):
             room = self._earliest_due()
         if room is not None:
             return self._take(room)

@@ -139,7 +139,7 @@ class RoomEncoding:
         wait_s = self._first.wait_s(longest_s)
         if self._second is None:
             return wait_s
-        rest_s = 0.0 if self._exchange.is_settling else self._rests_until_s - self._clock.monotonic_s()
+        rest_s = self._rests_until_s - self._clock.monotonic_s()
         return min(wait_s, max(rest_s, 0.005) if rest_s > 0 else self._second.wait_s(longest_s))
 
     def _rest(self) -> None:
@@ -188,13 +188,12 @@ class RoomEncoding:
             if anew:
                 entry.in_hand = (entry.in_hand[0], InHand()) if place else (InHand(), entry.in_hand[1])
             queue.want(entry, now_ms, 0)
-        if anew:
-            queue.catch_up()
 
     def _queue(self, encoder_version: str) -> EncodeQueue:
         config, is_second = self._config, bool(encoder_version)
         return EncodeQueue(
-            EncodeSchedule(config.schedule),
+            # a new encoder has all rooms to read: what is being said must not wait for that
+            EncodeSchedule(config.schedule, now_first=is_second),
             InFlight(self._client, config.in_flight, self._metrics, self._clock),
             Relief(config.segment_patience_s * 1_000, config.short_after_s * 1_000),
             self._metrics,

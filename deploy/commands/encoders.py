@@ -35,8 +35,8 @@ A model that comes packed is unpacked once on each host, 250 MB, into tidecast/e
 Its file has to be one whose SHA-256 is known here. Vectors of two models are never compared: with another model, rooms
 are encoded anew, and versions of the models have to be trained again.
 
-smollm2 is a causal language model, to be fine-tuned (tidecast train --encoder full). It is not for reading rooms on two
-cores: a text costs ten times what it costs with minilm.
+smollm2 is a causal language model, to try fine-tuning on (tidecast train --encoder full). It is not for reading rooms:
+it knows them poorly, and a text costs ten times what it costs with minilm.
 
 With encoder.precision = "auto" the first start on a host measures for some seconds which precision is the fastest, and
 later starts obey. `measure` does so again, while the system is down: the vectors' version may change by it, and rooms

@@ -180,9 +180,8 @@ class ChatWindow:
         return held
 
     def resume(self, watermark_ms: int, speech_ms: int) -> None:
-        """Raises newest times to those before a restart: the record that set one may not have been read again."""
+        """Moves on to the newest times before a restart: the record that set one may not have been read again."""
         self.watermark_ms = max(self.watermark_ms, watermark_ms)
-        self.speech_ms = max(self.speech_ms, speech_ms)
         newest = max(watermark_ms, speech_ms) // SLICE_MS
         if newest > self._newest:
             self._advance(newest)

@@ -7,12 +7,13 @@ float32, and blocks of 32 weights with 4 bits each (Q4_1: a scale, a least value
 from __future__ import annotations
 
 import math
-import struct
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from training.content.cursor import Cursor
 
 MAGIC = b"GGUF"
 VERSION = 3
@@ -42,9 +43,8 @@ class GgufFile:
 
     def __init__(self, data: bytes) -> None:
         """Reads the values and where the arrays lie."""
-        self._data = data
-        self._at = 0
-        if self._bytes(len(MAGIC)) != MAGIC or self._number("I") != VERSION:
+        self._read = Cursor(data)
+        if self._read.bytes(len(MAGIC)) != MAGIC or self._number("I") != VERSION:
             raise ValueError(f"it does not begin as a GGUF file of version {VERSION} does")
         num_arrays, num_values = self._number("Q"), self._number("Q")
         self.values: dict[str, Any] = {}
@@ -53,7 +53,7 @@ class GgufFile:
             self.values[name] = self._value(self._number("I"))
         places = {self._string(): self._place() for _ in range(num_arrays)}
         alignment = self.values.get("general.alignment", ALIGNMENT)
-        begin = -(-self._at // alignment) * alignment
+        begin = -(-self._read.at // alignment) * alignment
         self._places = {name: _Place(one.kind, one.shape, begin + one.offset) for name, one in places.items()}
 
     def array(self, name: str) -> NDArray[np.float32]:
@@ -63,25 +63,18 @@ class GgufFile:
         if block is None:
             raise ValueError(f"{name} is an array of kind {place.kind}")
         if place.kind == FLOAT32:
-            return np.frombuffer(self._data, block, size, place.offset).reshape(place.shape)
+            return np.frombuffer(self._read.data, block, size, place.offset).reshape(place.shape)
         if place.shape[-1] % IN_BLOCK:
             raise ValueError(f"{name} has rows of {place.shape[-1]}, which are no whole blocks")
-        blocks = np.frombuffer(self._data, block, size // IN_BLOCK, place.offset)
+        blocks = np.frombuffer(self._read.data, block, size // IN_BLOCK, place.offset)
         return (_q4_1(blocks) if place.kind == Q4_1 else _q8_0(blocks)).reshape(place.shape)
 
-    def _bytes(self, count: int) -> bytes:
-        found = self._data[self._at : self._at + count]
-        if len(found) != count:
-            raise ValueError("it ends too early")
-        self._at += count
-        return found
-
     def _number(self, kind: str) -> Any:
-        (found,) = struct.unpack(f"<{kind}", self._bytes(struct.calcsize(f"<{kind}")))
+        (found,) = self._read.numbers(f"<{kind}")
         return found
 
     def _string(self) -> str:
-        return self._bytes(self._number("Q")).decode()
+        return self._read.bytes(self._number("Q")).decode()
 
     def _value(self, kind: int) -> Any:
         if kind == STRING:

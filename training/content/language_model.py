@@ -68,7 +68,7 @@ SHORT_NAMES = {
         prefix=packed_smollm2.PREFIX,
         query_prefix=packed_smollm2.PREFIX,
         unpacked=packed_smollm2.unpacked,
-        use="causal: to be fine-tuned; ten times minilm's cost",
+        use="causal, to try fine-tuning on: ten times minilm's cost",
     ),
 }
 

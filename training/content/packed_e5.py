@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streaming.errors import EncoderError
+from training.content.cursor import Cursor
 from training.content.unpacked_folder import unpacked_folder
 
 FILE = "e5-small-q4.bin"
@@ -47,38 +47,25 @@ def unpack(packed: bytes, folder: Path) -> None:
         config = _config(read)
         vocabulary = _vocabulary(read)
         arrays = _arrays(packed, read.directory(), _shapes(config))
-    except (struct.error, ValueError, KeyError) as err:
+    except (ValueError, KeyError) as err:
         raise EncoderError(f"{NAME} is damaged: {err!r}") from err
     save_file(arrays, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps({**config, "pad_token_id": vocabulary.pad}, indent=2))
     vocabulary.write(folder, config["max_position_embeddings"])
 
 
-class _Reader:
-    """A cursor over the file. Raises struct.error and ValueError at its end."""
+class _Reader(Cursor):
+    """A cursor over the file."""
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
+        super().__init__(data)
         if self.bytes(4) != MAGIC:
             raise ValueError("it does not begin as such a file does")
         self.numbers("<I")  # the format's version
 
-    def numbers(self, kinds: str) -> tuple[Any, ...]:
-        found = struct.unpack_from(kinds, self._data, self._at)
-        self._at += struct.calcsize(kinds)
-        return found
-
     def array(self, kind: str, count: int) -> NDArray[Any]:
-        found = np.frombuffer(self._data, kind, count, self._at)
-        self._at += found.nbytes
-        return found
-
-    def bytes(self, count: int) -> bytes:
-        found = self._data[self._at : self._at + count]
-        if len(found) != count:
-            raise ValueError("it ends too early")
-        self._at += count
+        found = np.frombuffer(self.data, kind, count, self.at)
+        self.at += found.nbytes
         return found
 
     def directory(self) -> dict[str, tuple[int, int, int]]:

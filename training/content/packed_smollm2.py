@@ -11,7 +11,6 @@ tokenizer, which puts it after a text that was cut as well.
 from __future__ import annotations
 
 import json
-import struct
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,7 +45,7 @@ def unpack(packed: bytes, folder: Path) -> None:
         config = _config(file.values)
         arrays = _arrays(file, config)
         _write_tokenizer(file.values, folder, config["max_position_embeddings"])
-    except (struct.error, ValueError, KeyError) as err:
+    except (ValueError, KeyError) as err:
         raise EncoderError(f"{NAME} is damaged: {err!r}") from err
     save_file(arrays, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(config, indent=2))

