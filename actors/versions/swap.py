@@ -39,7 +39,7 @@ LAST = 16  # rooms embedded under the lock, with the flip; as many as the reader
 PAUSE_S = 0.001  # least pause between slices; else as long as the slice took: answers keep half of the processor
 IDLE_S = 0.2  # between checks while nothing is announced
 RETRY_MS = 30_000  # a version that was refused is tried again: its store may have been away
-REST_MS = 5_000  # once enough rooms are read, the rest is waited for so long: it comes meanwhile, unless all are busy
+REST_MS = 5_000  # once enough rooms are read, the rest is waited for until for so long it has not become less
 LOOK_MS = 1_000  # between looks at which encoders have read the rooms: 1 ms of work, and nobody waits for much longer
 
 Load = Callable[[ModelVersion], ServedVersion]
@@ -69,9 +69,10 @@ class _Loaded:
 
 
 class _Enough(NamedTuple):
-    """A version whose encoder has read enough of the rooms, and since when."""
+    """A version whose encoder has read enough of the rooms: the most so far, as a share, and since when."""
 
     version: ModelVersion
+    share: float
     since_ms: int
 
 
@@ -362,16 +363,17 @@ class Swapper:
         return kept
 
     def _waits_for_rest(self, wanted: ModelVersion, encoder: str, found: Readings) -> bool:
-        """Whether the few rooms that another encoder has left to read are to be waited for a while longer.
+        """Whether the few rooms that another encoder has left to read are to be waited for, since they become fewer.
 
-        They would be without content in answers. Not on a way back, which is taken at once.
+        They would be without content in answers. How fast they are read depends on the machine. Not on a way back,
+        which is taken at once.
         """
-        if encoder == self._rooms.encoder or found.share(encoder) == 1.0:
+        now_ms, share, enough = self._clock.now_ms(), found.share(encoder), self._enough
+        if encoder == self._rooms.encoder or share == 1.0:
             return False
-        now_ms = self._clock.now_ms()
-        if self._enough is None or self._enough.version is not wanted:
-            self._enough = _Enough(wanted, now_ms)
-        return now_ms - self._enough.since_ms < REST_MS
+        if enough is None or enough.version is not wanted or share > enough.share:
+            enough = self._enough = _Enough(wanted, share, now_ms)
+        return now_ms - enough.since_ms < REST_MS
 
     def _kept(self, wanted: ModelVersion | None) -> EmbeddingsBeside | None:
         """The version before or the one in the shadow if it is the wanted one, else None."""

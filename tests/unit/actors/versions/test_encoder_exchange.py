@@ -62,6 +62,21 @@ def test_once_the_last_room_is_read_nobody_waits_any_longer() -> None:
     world.check(NEW, "next")
 
 
+def test_as_long_as_the_last_rooms_become_fewer_a_version_waits_for_them() -> None:
+    world = TwoEncoders()
+    world.live("one")
+    world.read(range(38), OLD, NEW)
+    world.later("next")
+    for _ in range(4):
+        world.later()
+    world.read(range(38, 39), OLD, NEW)
+    for _ in range(5):
+        world.later()
+        world.check(OLD, "one")
+    world.later()
+    world.check(NEW, "next")
+
+
 def test_a_version_of_the_encoder_in_use_waits_for_no_room() -> None:
     world = TwoEncoders(encoders=(OLD, NEW))
     world.live("one")
