@@ -59,8 +59,9 @@ class ExchangeConfig(Section):
 
     # of the encoder's time, for the one to come, while the one in use has texts as well
     share: PositiveShare = 0.5
-    batch_texts: Count = 16  # of a submission to the one to come: a live room's text waits behind no more
-    # of the live rooms, as replicas ask for; once the one to come has read so many, it is no longer held back
+    # most texts of the one to come that are at the encoder at once, but for what is said once it may be used for answers
+    batch_texts: Count = 16
+    # of the live rooms, as replicas ask for; once the one to come has read so many, answers may use it
     enough: PositiveShare = 0.95
     settle_s: NotNegative = 60.0  # both read on for so long then: replicas change over meanwhile
     keep_s: NotNegative = 600.0  # vectors of the one before are kept for so long, for a way back

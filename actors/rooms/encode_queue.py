@@ -22,6 +22,7 @@ class _Job:
     purpose: Purpose
     text: RoomText | ClosedSegment
     since_ms: int
+    can_wait: bool
 
 
 class Backlog(NamedTuple):
@@ -65,6 +66,7 @@ class EncodeQueue:
         self._schedule = schedule
         self._in_flight = in_flight
         self._patience = patience
+        self._that_wait = 0  # texts in flight that can wait
         self.behind_ms = 0  # how long the chat picked last had waited
         self._metrics = metrics
         self._clock = clock
@@ -93,10 +95,10 @@ class EncodeQueue:
         """Drops the wants of a room that is gone."""
         self._schedule.forget(entry)
 
-    def submit(self, most: int | None = None) -> list[RoomEntry]:
+    def submit(self, most: int | None = None, most_that_wait: int | None = None) -> list[RoomEntry]:
         """Submits as many texts as the encoder has room for. Returns rooms that turned out to need no vector.
 
-        most: texts, where it shall be fewer.
+        most: texts, where it shall be fewer. most_that_wait: of those that can wait, so many in flight at most.
         """
         vacancy = self._in_flight.vacancy()
         if most is not None:
@@ -106,7 +108,8 @@ class EncodeQueue:
             return settled
         now_ms = self._clock.now_ms()
         jobs: list[_Job] = []
-        for chosen in self._schedule.choose(vacancy, now_ms, self._in_flight.capacity):
+        room_left = None if most_that_wait is None else most_that_wait - self._that_wait
+        for chosen in self._schedule.choose(vacancy, now_ms, self._in_flight.capacity, room_left):
             job = self._job(chosen, now_ms)
             if job is not None:
                 jobs.append(job)
@@ -115,6 +118,7 @@ class EncodeQueue:
         size = self._in_flight.batch_texts
         for start in range(0, len(jobs), size):
             chunk = jobs[start : start + size]
+            self._that_wait += sum(job.can_wait for job in chunk)
             self._in_flight.submit(chunk, [job.text.text for job in chunk], self.encoder_version)
         return settled
 
@@ -122,6 +126,7 @@ class EncodeQueue:
         """Applies completed vectors. Returns the rooms that changed."""
         changed: list[RoomEntry] = []
         for completed in self._in_flight.completed():
+            self._that_wait -= sum(job.can_wait for job in completed.jobs)
             for row, job in enumerate(completed.jobs):
                 if job.purpose == "now":
                     self._schedule.completed(job.entry)
@@ -183,11 +188,11 @@ class EncodeQueue:
             in_hand.unseen = 0
             if text is None:
                 self._schedule.completed(entry)
-            return None if text is None else _Job(entry, "now", text, chosen.since_ms)
+            return None if text is None else _Job(entry, "now", text, chosen.since_ms, chosen.can_wait)
         if chosen.purpose == "title":
             title = None if entry.gone else aggregate.title_text(encoder)
             in_hand.title_in_flight = title is not None
-            return None if title is None else _Job(entry, "title", title, chosen.since_ms)
+            return None if title is None else _Job(entry, "title", title, chosen.since_ms, chosen.can_wait)
         segments = [] if entry.gone else aggregate.closed_segments(encoder)
         if len(segments) > 1 and now_ms - chosen.since_ms > self._patience.segment_ms:
             self._metrics.count("segments_skipped_total", len(segments) - 1)
@@ -195,7 +200,7 @@ class EncodeQueue:
                 aggregate.skip_segment(segment.index, encoder)
             segments = segments[-1:]
         in_hand.segment_in_flight = bool(segments)
-        return _Job(entry, "segment", segments[0], chosen.since_ms) if segments else None
+        return _Job(entry, "segment", segments[0], chosen.since_ms, chosen.can_wait) if segments else None
 
     def _take(self, job: _Job, encoded: Encoded, row: int) -> None:
         """Applies one vector. One that is not of numbers is asked for once more; after that the text has no vector."""

@@ -32,11 +32,12 @@ SEGMENT_TURN = 8
 
 
 class NextText(NamedTuple, Generic[R]):
-    """One text to encode. since_ms: how long it has been wanted."""
+    """One text to encode. since_ms: since when it is wanted. can_wait: it is not what is said now in a live room."""
 
     room: R
     purpose: Purpose
     since_ms: int
+    can_wait: bool = False
 
 
 @dataclass(slots=True)
@@ -114,15 +115,25 @@ class EncodeSchedule(Generic[R]):
         self._pending.pop(room, None)
         self._later.pop(room, None)
 
-    def choose(self, limit: int, now_ms: int, texts_per_s: float) -> list[NextText[R]]:
-        """At most `limit` wants in order, each taken out. texts_per_s: what the encoder can do."""
+    def choose(
+        self, limit: int, now_ms: int, texts_per_s: float, most_that_wait: int | None = None
+    ) -> list[NextText[R]]:
+        """At most `limit` wants in order, each taken out. texts_per_s: what the encoder can do.
+
+        most_that_wait: of those that can wait, at most so many.
+        """
         self._wake(now_ms)
         active = len(self._rests) + len(self._now) + len(self._pending)
         turn_ms = int(1000 * active / (self._config.load * max(texts_per_s, 1.0)))
         rest_ms = max(self._config.rest_ms, min(turn_ms, self._config.urgent_ms // 2))
         chosen_texts: list[NextText[R]] = []
-        while len(chosen_texts) < limit and (chosen := self._next(now_ms)) is not None:
+        that_wait = limit if most_that_wait is None else most_that_wait
+        while len(chosen_texts) < limit:
+            chosen = self._next(now_ms) if that_wait > 0 else self._next_now(now_ms)
+            if chosen is None:
+                break
             chosen_texts.append(chosen)
+            that_wait -= chosen.can_wait
             if chosen.purpose == "now":
                 self._pending[chosen.room] = chosen.since_ms
                 self._rests[chosen.room] = now_ms + rest_ms
@@ -163,11 +174,18 @@ class EncodeSchedule(Generic[R]):
         wants, purpose = (self._titles, "title") if self._titles else (self._last, "now")
         return self._oldest(wants, cast(Purpose, purpose)) if wants else None
 
+    def _next_now(self, now_ms: int) -> NextText[R] | None:
+        """What is said now in a live room, passing all else over."""
+        room = self._urgent(now_ms)
+        if room is None:
+            room = self._earliest_due()
+        return None if room is None else self._take(room)
+
     def _oldest(self, wants: dict[R, int], purpose: Purpose) -> NextText[R]:
         if purpose == "segment":
             self._since_segment = 0
         room = next(iter(wants))
-        return NextText(room, purpose, wants.pop(room))
+        return NextText(room, purpose, wants.pop(room), can_wait=True)
 
     def _urgent(self, now_ms: int) -> R | None:
         for room, entry in self._now.items():  # the first that does not rest: rests are shorter than urgent waits

@@ -83,11 +83,11 @@ class RoomEncoding:
     def submit(self) -> list[RoomEntry]:
         """Submits as many texts as the encoder has room for. Returns rooms that turned out to need no vector.
 
-        The second one is held back to its share, but not while answers may use its vectors.
+        The second one is held back to its share. While answers may use its vectors, only texts that can wait are.
         """
         settled, second = self._first.submit(), self._second
         if second is not None and self._exchange.is_settling:
-            settled += second.submit()
+            settled += second.submit(most_that_wait=self._config.exchange.batch_texts)
         elif second is not None and not second.in_flight and self._clock.monotonic_s() >= self._rests_until_s:
             self._asked_s = self._clock.monotonic_s()
             settled += second.submit(self._config.exchange.batch_texts)

@@ -43,7 +43,7 @@ def test_a_room_that_has_ended_waits_for_all_others_and_is_not_stale() -> None:
     assert wants.stale(100_000) == 0
     assert order(wants.choose(1, 100_000, FAST)) == [("live", "now")]
     (last,) = wants.choose(9, 100_000, FAST)
-    assert last == ("ended", "now", 1_000)
+    assert last == ("ended", "now", 1_000, True)
     wants.completed("ended")
     wants.want_last("ended", 100_000)
     wants.want_now("ended", 100_000, 1, 0)  # it was presumed ended and is not
@@ -173,3 +173,16 @@ def test_where_all_rooms_are_behind_what_is_said_now_comes_before_segments_and_a
     assert purposes.count("segment") in (1, 2), "in their turn, and no more"
     rest = [chosen.purpose for chosen in wants.choose(60, 100_000, FAST)]
     assert len(rest) == 30, "and nothing is left"
+
+
+def test_of_the_texts_that_can_wait_no_more_are_chosen_than_asked_and_what_is_said_now_passes_them() -> None:
+    wants = schedule()
+    for room in "abc":
+        wants.want_title(room, 0)
+    wants.want_segment("d", 0)
+    wants.want_last("e", 0)
+    for room in "fg":
+        wants.want_now(room, 0, 1, 1)
+    assert order(wants.choose(9, 0, FAST, 2)) == [("a", "title"), ("b", "title"), ("f", "now"), ("g", "now")]
+    assert wants.choose(9, 0, FAST, 0) == []
+    assert order(wants.choose(9, 0, FAST)) == [("c", "title"), ("d", "segment"), ("e", "now")]

@@ -342,6 +342,28 @@ def test_once_answers_may_use_the_new_encoders_vectors_a_text_waits_for_no_other
     assert ["what a says" in asked[0], "what b says" in asked[1]] == [True, True]
 
 
+def test_meanwhile_what_is_said_passes_the_texts_that_can_wait() -> None:
+    rooms = "abcdefgh"
+    stage = staged(rooms, RoomWorkerConfig(exchange=ExchangeConfig(settle_s=60.0, batch_texts=3)))
+    many(stage).wanted = NEW
+    stage.send(stage.said("a", "more words"))
+    seconds(stage, 10)
+    assert stage.worker.status().read_by_next == 1.0
+    many(stage).holds = {NEW}
+    asked_before = len(many(stage).texts_of(NEW))
+    stage.send(*(stage.started(room, title=f"another title of {room}") for room in rooms))
+    seconds(stage, 2)
+    assert len(many(stage).texts_of(NEW)) - asked_before == 3  # the other five wait
+    stage.send(stage.said("h", "the boss is down"))
+    seconds(stage, 1)
+    assert "the boss is down" in many(stage).texts_of(NEW)[-1]
+    many(stage).holds = set()
+    many(stage).finish(NEW)
+    seconds(stage, 5)
+    titles = {room: read_by(stage.state(room), NEW).title_vector for room in rooms}
+    assert titles == {room: vector(NEW, f"another title of {room}") for room in rooms}
+
+
 def test_vectors_that_answers_may_use_are_published_at_once() -> None:
     stage = staged("ab", RoomWorkerConfig(exchange=ExchangeConfig(settle_s=60.0), statistics_every_ms=30_000))
     many(stage).wanted = NEW
