@@ -45,6 +45,7 @@ class RoomTable:
         self._index_dimension = config.index_dimension
         self._slots = index.slots
         self._journals: list[set[int]] = []
+        self._owed: set[int] = set()  # slots of rooms that the version in force has failed to embed
         self.on_gone: list[Callable[[RoomSnapshot], None]] = []  # called for each room that is live no longer
         self.failures: CircuitBreaker | None = None  # notes failures of the version in force; None: they are raised
         self.basis_version = 0  # a change makes older viewer vectors meaningless
@@ -130,9 +131,20 @@ class RoomTable:
         """Makes live states of different rooms servable. Returns how many found no free slot."""
         if not self.encoder:
             self._adopt(states)
-        slots = [slot for state in states if (slot := self._enter(state, now_ms)) is not None]
-        if slots:
-            self._put(np.array(slots, np.int64), [self.by_slot[slot].state for slot in slots], now_ms)
+        slots: list[int] = []
+        embedded_anew: list[int] = []
+        for state in states:
+            held = self.snapshots.get(state.room)
+            slot = self._enter(state, held, now_ms)
+            if slot is None:
+                continue
+            slots.append(slot)
+            if held is None or slot in self._owed or _embedded(held.state) != _embedded(self.by_slot[slot].state):
+                embedded_anew.append(slot)
+        for journal in self._journals:
+            journal.update(slots)
+        if embedded_anew:
+            self._put(np.array(embedded_anew, np.int64), [self.by_slot[slot].state for slot in embedded_anew], now_ms)
         return len(states) - len(slots)
 
     @property
@@ -192,6 +204,7 @@ class RoomTable:
         if isinstance(embeddings, ContentEmbeddings):
             self._baseline = embeddings
         self.embeddings = embeddings
+        self._owed.clear()
         self.basis_version += 1
 
     def _adopt(self, states: Sequence[RoomState]) -> None:
@@ -200,13 +213,12 @@ class RoomTable:
             self._baseline.encoder = self.encoder
 
     def _put(self, slots_N: NDArray[np.int64], states: Sequence[RoomState], now_ms: int) -> None:
-        for journal in self._journals:
-            journal.update(slots_N.tolist())
         now_ND, embeddings = self.space.put(slots_N, states), self.embeddings
         if not self.dimension and embeddings.model is None:
             return
         if isinstance(embeddings, ModelEmbeddings) and self.failures is not None:
-            _put_surely(embeddings, _Changes(slots_N, states, now_ND), self.failures, now_ms)
+            self._owed.difference_update(slots_N.tolist())
+            self._owed.update(_put_surely(embeddings, _Changes(slots_N, states, now_ND), self.failures, now_ms))
         else:
             embeddings.put(slots_N, states, now_ND)
         if embeddings.is_due(len(self.snapshots)) and embeddings.fit(self.slots(), self.vectors_ND):
@@ -233,17 +245,20 @@ class RoomTable:
         self.index.clear(np.array([snapshot.slot]))
         for journal in self._journals:
             journal.add(snapshot.slot)
+        self._owed.discard(snapshot.slot)
         self._slots.release(snapshot.slot)
         for call in self.on_gone:
             call(snapshot)
 
-    def _enter(self, state: RoomState, now_ms: int) -> int | None:
-        held = self.snapshots.get(state.room)
+    def _enter(self, state: RoomState, held: RoomSnapshot | None, now_ms: int) -> int | None:
+        """Enters a live state. held: the room as it was, None for a new one. Returns its slot, None without any."""
         self.ended.pop(state.room)
+        is_described = held is not None and _described(held.state) == _described(state)
         if held is not None:
             slot: int | None = held.slot
-            self._leave_columns(held)
-            self._tag(held.slot, held.state.tags, state.tags)
+            if not is_described:
+                self._leave_columns(held)
+                self._tag(held.slot, held.state.tags, state.tags)
             if held.state.streamer != state.streamer:
                 self.roster.leave(held.state.streamer, state.room)
         else:
@@ -262,10 +277,17 @@ class RoomTable:
             snapshot.servable_ms = held.servable_ms
         if held is None or _labels(held.state) != _labels(state):
             self.ruled.place(slot, state)
-        self._enter_columns(snapshot)
+        if not is_described:
+            self._enter_columns(snapshot)
+        self.started_ms_N[slot] = state.started_at_ms
+        self.audience_N[slot] = snapshot.audience
+        self.lately.set(slot, state)
+        self.lately.hear(slot, state)
+        self.live_N[slot] = True
         return slot
 
     def _enter_columns(self, snapshot: RoomSnapshot) -> None:
+        """Enters what most states of a room have in common with the one before."""
         slot, state = snapshot.slot, snapshot.state
         self.roster.enter(state.streamer, state.room, slot)
         self.category_N[slot] = self.categories.take(state.category)
@@ -274,11 +296,6 @@ class RoomTable:
         self.mature_N[slot] = state.mature
         self._list(snapshot)
         self.tie_N[slot] = zlib.crc32(state.room.encode("utf-8", "surrogatepass")) / 2**32
-        self.started_ms_N[slot] = state.started_at_ms
-        self.audience_N[slot] = snapshot.audience
-        self.lately.set(slot, state)
-        self.lately.hear(slot, state)
-        self.live_N[slot] = True
 
     def list_anew(self, slot: int) -> None:
         """Lists a live room, or does not, as the rules say now."""
@@ -325,28 +342,49 @@ class _Changes(NamedTuple):
     now_ND: NDArray[np.float32]
 
 
-def _put_surely(embeddings: ModelEmbeddings, changes: _Changes, failures: CircuitBreaker, now_ms: int) -> None:
+def _put_surely(embeddings: ModelEmbeddings, changes: _Changes, failures: CircuitBreaker, now_ms: int) -> list[int]:
     """Puts rooms, one by one where the version fails. A room that fails alone stays as it was, or without a vector.
 
-    The room is live all the same, and in an answer where the baseline ranker's terms bring it there.
+    The room is live all the same, and in an answer where the baseline ranker's terms bring it there. Returns the slots
+    of those that failed.
     """
     try:
         embeddings.put(*changes)
     except Exception as err:  # whatever a version does, the tables go on
         if len(changes.states) > 1:
+            failed: list[int] = []
             for place in range(len(changes.states)):
                 one = slice(place, place + 1)
                 change = _Changes(changes.slots_N[one], changes.states[one], changes.now_ND[one])
-                _put_surely(embeddings, change, failures, now_ms)
-            return
+                failed += _put_surely(embeddings, change, failures, now_ms)
+            return failed
         embeddings.leave(changes.slots_N)
         failures.note(embeddings.version, err, now_ms, "changes of rooms")
-    else:
-        failures.clear(embeddings.version, "changes of rooms")
+        return [int(changes.slots_N[0])]
+    failures.clear(embeddings.version, "changes of rooms")
+    return []
 
 
 def _labels(state: RoomState) -> tuple[str, str, str, tuple[str, ...]]:
     return state.streamer, state.category, state.language, state.tags
+
+
+def _described(state: RoomState) -> tuple[str, str, str, tuple[str, ...], bool]:
+    return *_labels(state), state.mature
+
+
+def _embedded(state: RoomState) -> tuple[object, ...]:
+    """What a room's content vector and its embedding are made of."""
+    return (
+        state.title_vector,
+        state.chat_vector,
+        state.mean_vector,
+        state.encoder_version,
+        state.streamer,
+        state.category,
+        state.language,
+        state.language_guessed,
+    )
 
 
 def _vectors(state: RoomState) -> tuple[bytes, bytes]:

@@ -82,7 +82,7 @@ class LiveRooms:
         row_BK = self._row_BK
         row_BK[:] = 0
         row_BK[first : first + len(counts), MESSAGES] = counts
-        if self._recent.get(slot) is state.recent and self._newest_N[slot] == newest:  # only chat since
+        if self._recent.get(slot) == state.recent and self._newest_N[slot] == newest:  # only chat since
             np.cumsum(row_BK[:, MESSAGES], out=self._sums_NBK[slot, :, MESSAGES])
         else:
             if state.recent:

@@ -203,6 +203,18 @@ def test_a_room_that_the_version_cannot_take_in_is_live_all_the_same_and_costs_t
     assert world.swapper.status().version == "two"
 
 
+def test_a_room_that_the_version_could_not_take_in_is_taken_in_with_its_next_state() -> None:
+    world, two = failing()
+    two.fails = "embed"
+    world.replica.room("new", title_vector=axis(3))
+    two.fails = ""
+    world.replica.room("new", title_vector=axis(3))  # nothing else is new
+    embeddings = world.replica.tables.rooms.embeddings
+    slots_N = np.array([world.replica.tables.rooms.snapshots[RoomId("new")].slot])
+    assert np.isfinite(embeddings.vectors(slots_N)).all()
+    world.check_rows()
+
+
 def test_a_version_that_takes_no_room_in_gives_way() -> None:
     world, two = failing()
     two.fails = "embed"

@@ -69,3 +69,44 @@ def test_of_two_states_of_a_room_the_last_is_taken_in(watched: tuple[World, Watc
     snapshots = world.replica.tables.rooms.snapshots
     assert {room: snapshots[RoomId(room)].state.title_vector for room in last} == last
     world.check_rows()
+
+
+def test_a_state_with_other_counts_alone_embeds_nothing_and_its_counts_are_there(
+    watched: tuple[World, Watched],
+) -> None:
+    world, version = watched
+    replica, rooms = world.replica, world.replica.tables.rooms
+    replica.room("r1", title_vector=axis(2), entered=5)
+    version.calls.clear()
+    before = rooms.snapshots[RoomId("r1")]
+    replica.room("r1", title_vector=axis(2), entered=9, left=2, messages=30)
+    after = rooms.snapshots[RoomId("r1")]
+    assert version.calls == []
+    assert after.audience == rooms.audience_N[after.slot] == 7
+    assert (after.slot, after.servable_ms, after.state.messages) == (before.slot, before.servable_ms, 30)
+    world.check_rows()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"title_vector": axis(3)},
+        {"chat_vector": axis(3)},
+        {"mean_vector": axis(3)},
+        {"streamer": "another"},
+        {"category": "another"},
+        {"language": "pt"},
+        {"language_guessed": True},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_state_of_which_an_embedding_is_made_is_embedded(
+    watched: tuple[World, Watched], change: dict[str, object]
+) -> None:
+    world, version = watched
+    same: dict[str, object] = {"title_vector": axis(2), "category": "chess", "language": "de"}
+    world.replica.room("r1", **same)
+    version.calls.clear()
+    world.replica.room("r1", **(same | change))
+    assert version.calls == [1]
+    world.check_rows()
