@@ -59,7 +59,7 @@ class ExchangeConfig(Section):
 
     # of the encoder's time, for the one to come, while the one in use has texts as well
     share: PositiveShare = 0.5
-    # most texts of the one to come that are at the encoder at once, but for what is said once it may be used for answers
+    # most of its texts at the encoder at once, but for what is said now once answers may use its vectors
     batch_texts: Count = 16
     # of the live rooms, as replicas ask for; once the one to come has read so many, answers may use it
     enough: PositiveShare = 0.95
