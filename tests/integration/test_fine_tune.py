@@ -26,6 +26,7 @@ from training.fine_tuning.text_pairs import TextPairs
 from training.settings import EncoderConfig
 
 PATIENCE_S = 240.0
+MAX_TOKENS = 16  # a third of the time that a step takes with 64
 WORDS = ["castle bishop rook gambit opening", "lava lamp pickaxe creeper", "penalty corner striker keeper"]
 
 
@@ -48,7 +49,7 @@ def recording(tmp_path: Path) -> Path:
 def start(folder: Path, *options: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "deploy.cli", "train", "chat.parquet", "--channels", "channels.csv"]
     command += ["--encoder", "full", "--json", *options]
-    settings = {"WORKERS": "0", "PAIRS": "400", "CHECKPOINT_S": "0.2", "FOLDER": str(folder / "training")}
+    settings = {"WORKERS": "0", "PAIRS": "280", "CHECKPOINT_S": "0.2", "FOLDER": str(folder / "training")}
     settings["TITLE_WEIGHT"] = "0.5"
     settings |= {"TOWERS_EPOCHS": "1", "EPOCHS": "1", "RANKER_EPOCHS": "0"}
     with (folder / "said").open("ab") as said, (folder / "result").open("wb") as result:
@@ -59,6 +60,7 @@ def start(folder: Path, *options: str) -> subprocess.Popen[bytes]:
                 **os.environ,
                 "PYTHONPATH": str(Path(__file__).parents[2]),
                 "OMP_NUM_THREADS": "1",
+                "TIDECAST_ENCODER__MAX_TOKENS": str(MAX_TOKENS),
                 **{f"TIDECAST_TRAINING__{name}": value for name, value in settings.items()},
             },
             stdout=result,
@@ -110,7 +112,7 @@ def test_fine_tuning_that_was_killed_goes_on_to_the_same_encoder_and_the_version
     changed = {name for name, value in learned.items() if not torch.equal(value, frozen[name])}
     assert changed
     assert all(name.startswith(("encoder.layer.4", "encoder.layer.5")) for name in changed)
-    encoder = TextEncoder(EncoderConfig(model=str(made)))
+    encoder = TextEncoder(EncoderConfig(model=str(made), max_tokens=MAX_TOKENS))
     assert encoder.version.startswith(f"{made.name}@")
     assert json.loads((out / "manifest.json").read_bytes())["encoder_version"] == encoder.version
     assert json.loads((folder / "result").read_bytes())["encoder"] == str(made)
