@@ -4,6 +4,8 @@
 
 Rooms and profiles are written straight to the topics that replicas read; states go on being rewritten, as often as
 that many rooms would be encoded anew (each every 30 s). Both are asked in turns, so that drift hits both.
+The no-op goes through ASGI and Serve's wrapper. Recommendations do not; they are asked for by that ordinary way too, in
+turns: `of_ordinary` is the median over rounds of the direct way's rate in that of the ordinary one.
 With --model a version of realistic size takes its turn in each round after version 0, each after requests in which
 the tastes of all viewers are read under it: `ratio` is the model's then, `of_v0` the median over rounds of what it is
 of version 0's in the round, `first_of_v0` the same of those requests.
@@ -43,6 +45,7 @@ from training.registry.registry import OpenGate, Registry
 
 REFRESH_S = 30.0
 LIMIT = 20
+ORDINARY = "/v1/recommend?"  # the empty query is what makes a request ordinary (docs/serving.md)
 CHANGE_S = 2.0  # between changes of the version
 SETTLE_S = 5.0  # of requests after a change before one is timed, and again until each viewer was asked for
 
@@ -203,8 +206,10 @@ def main() -> None:
                         loads[f"{name} at first"].append(settle(system.url, bodies, args.connections))
                     ask(f"no-op beside {name}", noop.PATH)
                     ask(name)
+                    ask(f"{name}, the ordinary way", ORDINARY)
             noop_latency = ask("no-op, one connection", noop.PATH, 1)
             latency = ask("one connection", connections=1)
+            ordinary_latency = ask("one connection, the ordinary way", ORDINARY, 1)
             if registry is not None:
                 with Changes(registry) as changes:
                     changing = ask("versions changing")
@@ -214,17 +219,22 @@ def main() -> None:
     name = "model" if args.model else "version 0"
     ours, theirs, before = loads[name], loads[f"no-op beside {name}"], loads["version 0"]
     shares, v0_shares = ratios(ours, theirs), ratios(before, loads["no-op beside version 0"])
-    us, them = best(ours), best(theirs)
+    us, them, ordinary = best(ours), best(theirs), loads[f"{name}, the ordinary way"]
     result = {
         "rps": round(us.rps),
         "noop_rps": round(them.rps),
         "ratio": round(statistics.median(shares), 3),
         "v0_ratio": round(statistics.median(v0_shares), 3),
         "of_v0": round(statistics.median(ours / v0 for ours, v0 in zip(shares, v0_shares, strict=True)), 3),
+        "ordinary_rps": round(best(ordinary).rps),
+        "of_ordinary": round(statistics.median(ratios(ours, ordinary)), 3),
+        "ordinary_ratio": round(statistics.median(ratios(ordinary, theirs)), 3),
         "p99_ms": round(us.p99_ms, 2),
+        "ordinary_p99_ms": round(best(ordinary).p99_ms, 2),
         "v0_p99_ms": round(best(before).p99_ms, 2),
         "noop_p99_ms": round(them.p99_ms, 2),
         "one_connection_p50_ms": round(latency.p50_ms, 2),
+        "ordinary_one_connection_p50_ms": round(ordinary_latency.p50_ms, 2),
         "noop_one_connection_p50_ms": round(noop_latency.p50_ms, 2),
         "failed": sum(load.failed for some in loads.values() for load in some),
         "model": args.model,
