@@ -141,13 +141,13 @@ CASES: dict[str, Case] = {
         get("/v1/recommend", f"origin: {ORIGIN}", "access-control-request-method: POST", method="OPTIONS"), 0
     ),
     # one behind the other
-    "three at once": once(asks("v1") + asks("v2") + asks("v3"), 3),
+    "three at once": once(asks("v1") + asks("v2") + asks("v3"), 1),
     "an ordinary one between": once(asks("v1") + get("/v1/rooms") + asks("v2"), 1),
     "one who is looked up first": once(asks("gone-1") + asks("v1"), 0),
     "one who is looked up between": once(asks("v1") + asks("gone-1") + asks("v2") + get("/nowhere"), 1),
-    "one after the other": Case((asks("v1"), asks("v2"), asks("v3")), 3),
+    "one after the other": Case((asks("v1"), ask(b"{}"), asks("v3")), 3),
     "one after an ordinary one": Case((get("/v1/rooms"), asks("v1")), 1),
-    "an error between": once(asks("v1") + ask(b"{}") + asks("v2"), 3),
+    "an error between": once(asks("v1") + ask(b"{}") + asks("v2"), 1),
     "half of the second": Case((asks("v1") + asks("v2")[:90], asks("v2")[90:]), 2),
     "half of the second's body": Case((asks("v1") + asks("v2")[:-4], asks("v2")[-4:]), 1),
 }
