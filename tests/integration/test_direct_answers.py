@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,14 @@ import pytest
 from deploy.config.ray_settings import RayConfig
 from deploy.ray.local_ray import LocalRay
 from streaming.machine.ports import free_port
-from tests.direct_requests import CASES, asks, get, without_ids
+from tests.direct_requests import CASES, Case, asks, get, without_ids
 from tests.eventually import eventually
 from tests.served_direct import WHERE
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 60.0
 LAST = get("/nowhere", "connection: close")  # behind a case's requests, so that the connection ends
+SIDE_BY_SIDE = 16  # conversations: most of their time goes by waiting
 PAUSE_S = 0.02  # between two pieces: they should not arrive as one
 
 
@@ -110,14 +112,15 @@ def test_a_replica_says_the_same_by_both_ways(stack: Stack) -> None:
     assert (direct["direct"], ordinary["direct"]) == (1, 0)
     said = conversation(direct["port"], [asks("slow"), LAST]), conversation(ordinary["port"], [asks("slow"), LAST])
     assert [b'"direct":true' in one for one in said] == [True, False]
-    differing = {}
-    for name, case in CASES.items():
+
+    def both(case: Case) -> list[bytes]:
         pieces = [*case.pieces, LAST] if case.whole else case.pieces
-        both = [without_ids(conversation(replica["port"], pieces)) for replica in (direct, ordinary)]
-        assert both[0].startswith(b"HTTP/1.1 "), name
-        if both[0] != both[1]:
-            differing[name] = both
-    assert differing == {}
+        return [without_ids(conversation(replica["port"], pieces)) for replica in (direct, ordinary)]
+
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as threads:
+        said_of = dict(zip(CASES, threads.map(both, CASES.values()), strict=True))
+    assert {name: said for name, said in said_of.items() if said[0] != said[1]} == {}
+    assert [name for name, said in said_of.items() if not said[0].startswith(b"HTTP/1.1 ")] == []
 
 
 class Callers:
