@@ -266,6 +266,11 @@ METRICS: dict[str, Metric] = {
             "rooms_unplaced_total", "counter", "live rooms without a slot in the index: index.max_rooms is too small"
         ),
         Metric("replica_ready", "gauge", "1 where a replica has caught up", (), "livesum"),
+        Metric(
+            "replica_direct",
+            "gauge",
+            "1 where a replica answers recommendations in its HTTP server's own callback, 0 where by the ordinary way",
+        ),
     )
 }
 

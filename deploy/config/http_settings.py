@@ -34,6 +34,8 @@ class HttpConfig(Section):
     # of which JSON may write with 12 bytes (\\ud83d\\ude02)
     max_body_bytes: Annotated[int, Meta(ge=1_024)] = 2_097_152
     request_timeout_s: Positive = 10.0  # for a request to arrive whole, head and body; then it is answered 408
+    # recommendations are answered in the HTTP server's own callback; false: by ASGI and Serve's wrapper, as all else is
+    direct_answers: bool = True
     slow_request_ms: CountOrZero = 1_000  # from so long on, a request is logged with its id; 0: none is
     max_connections: Annotated[int, Meta(ge=100)] = 16_384  # at once; fewer where the system allows fewer open files
     max_connections_per_source: Count = 8_192  # per address; behind a proxy of yours all come from one

@@ -1,7 +1,8 @@
 """The ASGI application of a port. Starlette finds the route, a handler answers, an error becomes an RFC 9457 problem.
 
 The most frequent routes go past Starlette's router and its request and response: `tests.bench.http` prints what that
-saves. Never computes an answer.
+saves. The HTTP server of a replica asks for their answers without ASGI (`at_once`, called by
+deploy/ray/direct_answers.py). Never computes an answer.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping, Sequence
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -28,7 +29,7 @@ from deploy.http.cors import Cors
 from deploy.http.problem import CONTENT_TYPE, Problem, RefusedError, problem
 from deploy.http.requests.request_id import HEADER, IdOfRequest
 from deploy.http.requests.slow_requests import SlowRequests
-from deploy.http.route import Request, Response, Route, Streamed, Write
+from deploy.http.route import Request, Response, Route, Streamed, Whole, Write
 from streaming.errors import RequestError, UnknownRoom, UnknownViewer
 from streaming.metrics import Metrics
 
@@ -38,6 +39,7 @@ DATA = "/v1/"  # below it an unknown parameter is an error; a probe may have any
 ADMIN_PATHS = ("/metrics", "/v1/status")  # deploy/http/admin.py
 MAX_PARAMETERS = 100
 NO_STORE = (b"cache-control", b"no-store")
+CHECKED = "tidecast.checked"  # in a scope: the request that `at_once` has checked already
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -90,7 +92,8 @@ class Api:
         if self._cors is not None:
             send = _with_headers(send, self._cors.headers(scope.get("headers", ())))
         started_s = time.perf_counter()
-        scope["request_id"] = self._ids.of(scope.get("headers", ()))
+        checked: Request | None = scope.get(CHECKED)
+        scope["request_id"] = self._ids.of(scope.get("headers", ())) if checked is None else checked.id
         route = self._direct.get((scope["method"], scope["path"]))
         if route is None:
             scope["started_s"] = started_s
@@ -100,6 +103,42 @@ class Api:
         response = await self._respond(route, scope, receive, {})
         await _send(send, response, scope["request_id"])
         self._count(route.path, response.status, started_s)
+
+    @property
+    def direct(self) -> Sequence[tuple[str, str]]:
+        """Method and path of each route that `at_once` answers."""
+        return [named for named, route in self._direct.items() if not route.blocking]
+
+    def at_once(self, scope: Scope, body: bytes) -> Whole | None:
+        """The answer to a request for a direct route that is there in full, byte for byte that of `__call__`.
+
+        None where the handler has to wait: the scope is then for `__call__`, which goes on from there.
+        """
+        started_s = time.perf_counter()
+        headers = scope["headers"]
+        request_id = scope["request_id"] = self._ids.of(headers)
+        route = self._direct[scope["method"], scope["path"]]
+        try:
+            parameters = self._checked(route, scope)
+            self._bodies.check_length(body)
+            request = Request({}, parameters, body, headers, scope["key"], request_id)
+            began_s = time.perf_counter()
+            try:
+                response = route.handle(request)
+            finally:
+                self._slow.note(route.method, route.path, request_id, time.perf_counter() - began_s)
+            if not isinstance(response, Response):
+                if isinstance(response, Coroutine):
+                    response.close()  # it has not begun; `__call__` asks the handler for another
+                scope[CHECKED] = request
+                return None
+        except Exception as err:
+            response = self._explained(err, route, scope)
+        sent = _headers(response, request_id)
+        if self._cors is not None:
+            sent += self._cors.headers(headers)
+        self._count(route.path, response.status, started_s)
+        return Whole(response.status, sent, response.body)
 
     def _routed(self, route: Route) -> HttpRoute:
         """The route as a Starlette route."""
@@ -137,25 +176,42 @@ class Api:
     async def _respond(self, route: Route, scope: Scope, receive: Receive, path: Mapping[str, str]) -> Response:
         """The route's response, or a problem. Raises nothing."""
         try:
-            return await self._handle(route, scope, receive, path)
-        except RefusedError as err:
-            return self._wrong(err.problem, err.headers)
-        except RequestError as err:
-            return self._wrong(problem(HTTPStatus.BAD_REQUEST, str(err), field=err.field, allowed=err.allowed))
-        except UnknownRoom as err:
-            return self._wrong(problem(HTTPStatus.NOT_FOUND, str(err), field="room", allowed="a room that is live"))
-        except UnknownViewer as err:
-            return self._wrong(problem(HTTPStatus.NOT_FOUND, str(err), field="viewer", allowed="a viewer with events"))
-        except Exception:
-            LOGGER.exception("%s %s failed, request %s", scope["method"], route.path, scope["request_id"])
-            detail = "something went wrong here; it is in the log of the replica"
-            return self._wrong(problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail))
+            request = scope.get(CHECKED) or await self._read(route, scope, receive, path)
+            began_s = time.perf_counter()
+            try:
+                response = await asyncio.to_thread(route.handle, request) if route.blocking else route.handle(request)
+                return response if isinstance(response, Response) else await response
+            finally:
+                self._slow.note(route.method, route.path, request.id, time.perf_counter() - began_s)
+        except Exception as err:
+            return self._explained(err, route, scope)
 
-    async def _handle(self, route: Route, scope: Scope, receive: Receive, path: Mapping[str, str]) -> Response:
-        """Checks and handles a request. Raises RefusedError, RequestError, UnknownRoom, UnknownViewer."""
-        headers, key = scope.get("headers", ()), ""
+    def _explained(self, error: Exception, route: Route, scope: Scope) -> Response:
+        """The problem that an error is to the caller."""
+        if isinstance(error, RefusedError):
+            return self._wrong(error.problem, error.headers)
+        if isinstance(error, RequestError):
+            return self._wrong(problem(HTTPStatus.BAD_REQUEST, str(error), field=error.field, allowed=error.allowed))
+        if isinstance(error, UnknownRoom):
+            return self._wrong(problem(HTTPStatus.NOT_FOUND, str(error), field="room", allowed="a room that is live"))
+        if isinstance(error, UnknownViewer):
+            return self._wrong(
+                problem(HTTPStatus.NOT_FOUND, str(error), field="viewer", allowed="a viewer with events")
+            )
+        said = "%s %s failed, request %s"
+        LOGGER.error(said, scope["method"], route.path, scope["request_id"], exc_info=error)
+        detail = "something went wrong here; it is in the log of the replica"
+        return self._wrong(problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail))
+
+    def _checked(self, route: Route, scope: Scope) -> Mapping[str, str]:
+        """Checks all of a request but its body; returns its parameters. Raises RefusedError.
+
+        The name of the caller's key is then in the scope.
+        """
+        headers = scope.get("headers", ())
+        scope["key"] = ""
         if self._access is not None and route.scope is not None:
-            key = self._access.require(headers, route.scope)
+            scope["key"] = self._access.require(headers, route.scope)
         if route.tables and not self._has_read():
             detail = "this replica is still reading what is live; try again"
             raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=((b"retry-after", b"1"),))
@@ -168,14 +224,13 @@ class Api:
         if route.operation.body is not None:
             types = [other.content_type for other in route.operation.other_bodies]
             self._bodies.check_headers(headers, route.operation.encodings, types)
-        request_id = scope["request_id"]
-        request = Request(path, parameters, await self._bodies.read(receive), headers, key, request_id)
-        began_s = time.perf_counter()
-        try:
-            response = await asyncio.to_thread(route.handle, request) if route.blocking else route.handle(request)
-            return response if isinstance(response, Response) else await response
-        finally:
-            self._slow.note(route.method, route.path, request_id, time.perf_counter() - began_s)
+        return parameters
+
+    async def _read(self, route: Route, scope: Scope, receive: Receive, path: Mapping[str, str]) -> Request:
+        """Checks a request and reads its body. Raises RefusedError."""
+        parameters = self._checked(route, scope)
+        body = await self._bodies.read(receive)
+        return Request(path, parameters, body, scope.get("headers", ()), scope["key"], scope["request_id"])
 
     async def _refused(self, request: HttpRequest, error: Exception) -> responses.Response:
         """The response where Starlette has no route: for an unknown path or method, and for OPTIONS."""

@@ -54,6 +54,15 @@ class Response:
     headers: tuple[tuple[bytes, bytes], ...] = ()  # beside those that every answer has
 
 
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A response as it is sent: with all headers, in their order."""
+
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Streamed(Response):
     """A response whose body comes bit by bit: `run` writes it, and returns at its end. leave: the caller has left."""
@@ -68,8 +77,8 @@ class Route:
     """One method on one path; `{room}` in the path is a parameter. Most handlers answer at once, some have to wait.
 
     blocking: takes so long that it runs in a thread. tables: answers from the tables, so not before they are read.
-    direct: so frequent that it goes past Starlette's router; its path has no parameter. scope: of the key that a caller
-    needs; None: everybody may.
+    direct: so frequent that it goes past Starlette's router, and past ASGI where a replica's server allows it; its path
+    has no parameter. scope: of the key that a caller needs; None: everybody may.
     """
 
     method: str

@@ -54,17 +54,17 @@ def leave_request_ids() -> None:
     Serve would send back whatever a caller sent, beside the application's own. The server starts after the deployment's
     constructor has run, from where this is called.
     """
-    http_util.RequestIdMiddleware = _AsItIs
+    http_util.RequestIdMiddleware = AsItIs
 
 
-class _AsItIs:
+class AsItIs:
     """An ASGI middleware that changes nothing."""
 
     def __init__(self, app: Any) -> None:
-        self._app = app
+        self.app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self._app(scope, receive, send)
+        await self.app(scope, receive, send)
 
 
 def start_serve(options: HTTPOptions, location: ProxyLocation) -> None:

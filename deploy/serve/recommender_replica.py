@@ -6,6 +6,7 @@ A module of its own: the other processes need nothing of what it imports.
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import threading
 import time
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from streaming.events import ModelVersion
     from streaming.troubles import Trouble
     from training.inference.interface import ServedVersion
+
+LOGGER = logging.getLogger(__name__)
 
 FIRST_READ_S = 20.0  # Serve calls a start slow after 30
 
@@ -189,7 +192,7 @@ class RecommenderReplica(Replica):
             names_viewers=http.guarded,
             local_only=is_loopback(http.host),
         )
-        return Api(
+        api = Api(
             routes(behind, self.readiness, with_keys=with_keys),
             http.max_body_bytes,
             self.metrics,
@@ -199,6 +202,20 @@ class RecommenderReplica(Replica):
             access=access,
             cors_origins=http.cors_origins,
         )
+        self._answer_directly(api)
+        return api
+
+    def _answer_directly(self, api: Api) -> None:
+        """Has recommendations answered past Serve, unless the settings or the HTTP server are against it."""
+        self.metrics.gauge("replica_direct", 0.0)  # until the server's first connection
+        if not self.settings.http.direct_answers:
+            return
+        try:
+            from deploy.ray.direct_answers import answer_directly  # noqa: PLC0415  it imports parts of the server
+        except ImportError as err:
+            LOGGER.warning("recommendations are answered the ordinary way, which is slower: %s", err)
+        else:
+            answer_directly(api, self.metrics)
 
     def readiness(self) -> Readiness:
         """The readiness of this replica as of now."""

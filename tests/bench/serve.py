@@ -4,6 +4,10 @@
 
 Rooms and profiles are written straight to the topics that replicas read; states go on being rewritten, as often as
 that many rooms would be encoded anew (each every 30 s). Both are asked in turns, so that drift hits both.
+The no-op goes through ASGI and Serve's wrapper. Recommendations do not; they are asked for by that ordinary way too, in
+turns: `of_ordinary` is the median over rounds of the direct way's rate in that of the ordinary one. `replica_us` and
+`ordinary_replica_us` are the processor time of the replicas' processes, updates included, in µs an answer: they tell
+the two ways apart on a busy machine too.
 With --model a version of realistic size takes its turn in each round after version 0, each after requests in which
 the tastes of all viewers are read under it: `ratio` is the model's then, `of_v0` the median over rounds of what it is
 of version 0's in the round, `first_of_v0` the same of those requests.
@@ -24,6 +28,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import psutil
+
 from deploy.config.settings import Settings
 from deploy.local.system import System
 from deploy.ray.local_ray import LocalRay
@@ -42,7 +48,9 @@ from training.registry.manifest import V0
 from training.registry.registry import OpenGate, Registry
 
 REFRESH_S = 30.0
+ANSWERED = 'tidecast_requests_total{route="/v1/recommend"'
 LIMIT = 20
+ORDINARY = "/v1/recommend?"  # the empty query is what makes a request ordinary (docs/serving.md)
 CHANGE_S = 2.0  # between changes of the version
 SETTLE_S = 5.0  # of requests after a change before one is timed, and again until each viewer was asked for
 
@@ -155,6 +163,31 @@ def settle(url: str, bodies: Sequence[bytes], connections: int) -> Load:
         seconds = 1.5 * len(bodies) / load.rps
 
 
+class Replicas:
+    """The processes that answer: the processor time that they take."""
+
+    def __init__(self, system: System) -> None:
+        self._client = system.client()
+        posts = self._client.status().processes
+        self._processes = [psutil.Process(post.pid) for post in posts if post.name == "recommender"]
+        self._taken_s = self._answers = 0.0
+
+    def begin(self) -> None:
+        """Time is counted from here."""
+        self._taken_s, self._answers = self._now_s(), self._answered()
+
+    def us_an_answer(self) -> float:
+        """Since then."""
+        return (self._now_s() - self._taken_s) / max(1.0, self._answered() - self._answers) * 1e6
+
+    def _now_s(self) -> float:
+        return sum(sum(process.cpu_times()[:2]) for process in self._processes)
+
+    def _answered(self) -> float:
+        lines = self._client.metrics().splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(ANSWERED))
+
+
 def best(loads: Sequence[Load]) -> Load:
     """The median run by rate."""
     return sorted(loads, key=lambda load: load.rps)[len(loads) // 2]
@@ -187,9 +220,13 @@ def main() -> None:
         bodies = [b'{"viewer":"viewer-%d","limit":%d}' % (number, LIMIT) for number in range(VIEWERS)]
         random.Random(SEED).shuffle(bodies)
         loads: defaultdict[str, list[Load]] = defaultdict(list)
+        took_us: defaultdict[str, list[float]] = defaultdict(list)
+        processes = Replicas(system)
 
         def ask(name: str, path: str = "/v1/recommend", connections: int = args.connections) -> Load:
+            processes.begin()
             load = put_on(system.url, path, bodies, seconds=args.seconds, connections=connections)
+            took_us[name].append(processes.us_an_answer())
             say(f"{name}: {load.rps:.0f} rps, p50 {load.p50_ms:.2f} ms, p99 {load.p99_ms:.2f} ms")
             loads[name].append(load)
             return load
@@ -203,8 +240,10 @@ def main() -> None:
                         loads[f"{name} at first"].append(settle(system.url, bodies, args.connections))
                     ask(f"no-op beside {name}", noop.PATH)
                     ask(name)
+                    ask(f"{name}, the ordinary way", ORDINARY)
             noop_latency = ask("no-op, one connection", noop.PATH, 1)
             latency = ask("one connection", connections=1)
+            ordinary_latency = ask("one connection, the ordinary way", ORDINARY, 1)
             if registry is not None:
                 with Changes(registry) as changes:
                     changing = ask("versions changing")
@@ -214,17 +253,24 @@ def main() -> None:
     name = "model" if args.model else "version 0"
     ours, theirs, before = loads[name], loads[f"no-op beside {name}"], loads["version 0"]
     shares, v0_shares = ratios(ours, theirs), ratios(before, loads["no-op beside version 0"])
-    us, them = best(ours), best(theirs)
+    us, them, ordinary = best(ours), best(theirs), loads[f"{name}, the ordinary way"]
     result = {
         "rps": round(us.rps),
         "noop_rps": round(them.rps),
         "ratio": round(statistics.median(shares), 3),
         "v0_ratio": round(statistics.median(v0_shares), 3),
         "of_v0": round(statistics.median(ours / v0 for ours, v0 in zip(shares, v0_shares, strict=True)), 3),
+        "ordinary_rps": round(best(ordinary).rps),
+        "of_ordinary": round(statistics.median(ratios(ours, ordinary)), 3),
+        "ordinary_ratio": round(statistics.median(ratios(ordinary, theirs)), 3),
+        "replica_us": round(statistics.median(took_us[name])),
+        "ordinary_replica_us": round(statistics.median(took_us[f"{name}, the ordinary way"])),
         "p99_ms": round(us.p99_ms, 2),
+        "ordinary_p99_ms": round(best(ordinary).p99_ms, 2),
         "v0_p99_ms": round(best(before).p99_ms, 2),
         "noop_p99_ms": round(them.p99_ms, 2),
         "one_connection_p50_ms": round(latency.p50_ms, 2),
+        "ordinary_one_connection_p50_ms": round(ordinary_latency.p50_ms, 2),
         "noop_one_connection_p50_ms": round(noop_latency.p50_ms, 2),
         "failed": sum(load.failed for some in loads.values() for load in some),
         "model": args.model,

@@ -119,6 +119,10 @@ def test_every_process_says_how_it_is(client: Client) -> None:
     eventually(shared, "two workers of each kind have half of the partitions each")
 
 
+def test_both_replicas_answer_recommendations_directly(client: Client) -> None:
+    eventually(lambda: figure(client, "replica_direct") == 2, "no replica has fallen back")
+
+
 def test_what_is_on_the_log_is_archived_while_the_system_runs(system: System, room: str) -> None:
     def archived() -> bool:
         archive = Archive(system.settings.archive.uri)

@@ -35,7 +35,7 @@ def test_the_application_of_a_pods_settings_comes_up_and_answers(
     settings = Settings(
         kafka=kafka_config,
         topics=TopicsConfig(prefix=topic_prefix),
-        http=HttpConfig(port=free_port(), admin_port=free_port(), replicas=1),
+        http=HttpConfig(port=free_port(), admin_port=free_port(), replicas=1, direct_answers=False),
         ray=RayConfig(address="auto"),
         scaling=ScalingConfig(room_workers=3, profile_workers=2, recommenders=2),
     )
@@ -70,6 +70,8 @@ def test_the_application_of_a_pods_settings_comes_up_and_answers(
         while not _ready(client):
             assert time.monotonic() < until, "no answer"
             time.sleep(0.2)
+        assert "\ntidecast_replica_direct 0.0\n" in client.metrics()
+        assert client.recommend("anybody").rooms == []
         assert {post.name for post in client.status().processes} >= {"recommender", "room-worker", "profile-worker"}
         client.close()
     finally:
