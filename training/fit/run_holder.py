@@ -66,7 +66,8 @@ class RunHolder:
 
     def require(self) -> None:
         """Raises TrainingError: another process has the run now, or has removed it; ArchiveError."""
-        if not self._is_lost and self._is_own():
+        self._is_lost = self._is_lost or not self._is_own()
+        if not self._is_lost:
             return
         raise TrainingError(
             f"run {self.name} in {self._store.masked_uri} is another process's by now: this one was silent for longer "
@@ -90,8 +91,8 @@ class RunHolder:
         unreachable = False
         while not self._over.wait(self._beat_s):
             try:
-                if not self._is_own():
-                    self._is_lost = True
+                self._is_lost = self._is_lost or not self._is_own()
+                if self._is_lost:
                     return
                 self._write()
                 unreachable = False
