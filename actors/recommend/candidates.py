@@ -11,7 +11,8 @@ from numba import types
 from numpy.typing import NDArray
 
 from actors.index.live_index import LiveIndex
-from actors.recommend.global_lists import TIE, GlobalLists, keyed, largest, most
+from actors.index.nearest import Products
+from actors.recommend.global_lists import TIE, GlobalLists, keyed, largest
 from actors.recommend.schema import MAX_LIMIT
 from actors.requests.filters import NO_FILTERS, Filters
 from actors.requests.room_filter import NONE, RoomFilter
@@ -83,16 +84,9 @@ class Candidates:
             roster.version, slots_V, np.array([*strengths.values()], np.float32), strengths, [*streamers.values()]
         )
 
-    def alike(self, query_E: NDArray[np.float32] | None, index: LiveIndex) -> NDArray[np.float32] | None:
-        """Product of the viewer's vector and each room's, float32 by slot, −1 for a room without a vector.
-
-        None for a viewer without one.
-        """
-        if query_E is None:
-            return None
-        alike_N = index.products(query_E)
-        np.fmax(alike_N, -1, out=alike_N)  # fmax and not maximum, because a room without a vector is NaN
-        return alike_N
+    def alike(self, query_E: NDArray[np.float32] | None, index: LiveIndex) -> Products | None:
+        """Products of the viewer's vector and the rooms'; None for a viewer without one."""
+        return None if query_E is None else index.compare(query_E)
 
     def similar(self, slot: int, limit: int, embeddings: LiveEmbeddings, allowed: Slots) -> list[tuple[int, float]]:
         """Slots of the allowed rooms nearest to a room, and their products; none while it has no vector.
@@ -135,14 +129,9 @@ class Candidates:
         numbers = [self._rooms.languages.number(language) for language in interests.preferred]
         return np.isin(self._rooms.language_N[slots_N], numbers)
 
-    def nearest(self, alike_N: NDArray[np.float32] | None, filters: Filters) -> Slots:
-        """Slots of the rooms most alike, int64, in no order. A mature room that may not be shown comes last."""
-        if alike_N is None:
-            return NONE
-        rooms = self._rooms
-        if rooms.num_general < len(rooms) and self.filter.open(filters) is rooms.general_N:
-            alike_N -= rooms.apart_N[: len(alike_N)]  # a mask takes four times as long
-        return most(alike_N, self._num_nearest)
+    def nearest(self, alike: Products | None, open_S: NDArray[np.bool_]) -> Slots:
+        """Slots of the open rooms most alike, int64, the most alike first. open_S: by slot."""
+        return NONE if alike is None else alike.nearest(open_S, self._num_nearest, self._rooms.tie_N)
 
     def pulled(self, gain_S: NDArray[np.float32], allowed: Slots) -> Slots:
         """Slots of the allowed rooms that a steer raises most."""
@@ -152,7 +141,7 @@ class Candidates:
         self,
         visited: Visited,
         interests: InterestProfile,
-        alike_N: NDArray[np.float32] | None,
+        alike: Products | None,
         allowed: Slots,
     ) -> Slots:
         """Candidates as of `union`, drawn from only those rooms that are allowed.
@@ -172,8 +161,10 @@ class Candidates:
             lists.append(of_category[largest(keyed(global_lists.sum_N, rooms, of_category), global_lists.size)])
         if interests.preferred:
             lists.append(self._preferred(allowed, interests))
-        if alike_N is not None:
-            lists.append(allowed[largest(keyed(alike_N, rooms, allowed), self._num_nearest)])
+        if alike is not None:
+            open_S = np.zeros(len(alike.product_S), np.bool_)
+            open_S[allowed] = True
+            lists.append(self.nearest(alike, open_S))
         lists.append(visited.slots_V)
         return np.concatenate(lists)
 

@@ -10,8 +10,6 @@ from actors.state.room_table import RoomTable
 from training.baseline import SMALL, TEN_SECONDS_IN_A_MINUTE, fresh, heat, rise
 from training.settings import BaselineWeights
 
-BLOCK = 32  # values whose maximum is looked at first
-FEW_BLOCKS = 16  # times the number wanted: with fewer blocks it does not pay
 TIE = 2.0**-26  # less than the distance of two float32 near one
 
 
@@ -102,19 +100,6 @@ class GlobalLists:
             return self._by_category[:0]
         start, end = self._starts[number], self._starts[number + 1]
         return self._by_category[start : min(end, start + self.size)]
-
-
-def most(values_N: NDArray[np.floating], k: int) -> NDArray[np.int64]:
-    """Positions of the k largest, in no order; no value may be NaN. Looks closely only at those that may be among them.
-
-    A value below the k-th largest of the blocks' maxima is below k others.
-    """
-    whole = len(values_N) // BLOCK * BLOCK
-    if whole < FEW_BLOCKS * k * BLOCK:
-        return np.argpartition(values_N, -k)[-k:] if len(values_N) > k else np.arange(len(values_N))
-    most_B = values_N[:whole].reshape(BLOCK, -1).max(axis=0)
-    near = np.flatnonzero(values_N >= np.partition(most_B, -k)[-k])
-    return near[np.argpartition(values_N[near], -k)[-k:]]
 
 
 def largest(values_N: NDArray[np.floating], k: int) -> NDArray[np.int64]:
