@@ -134,11 +134,10 @@ class Products:
         settle(rows_ND, places_K, self._query_D, slots_K, self.product_S)
 
     def nearest(self, open_S: Flags, num: int, tie_S: NDArray[np.float64]) -> Slots:
-        """The `num` open slots of the largest products, settled, int64 in descending order; fewer have no vector.
+        """The `num` open slots of the largest products, settled, int64, in no order; fewer where fewer have a vector.
 
         open_S: bool by slot. tie_S: 0..1; of equal products the larger is before.
         """
-        found_M = candidates(self.product_S, open_S, num, self._margin)
+        found_M: Slots = candidates(self.product_S, open_S, num, self._margin)
         self.settle(found_M)
-        best: Slots = largest(self.product_S, tie_S, found_M, num)
-        return best
+        return found_M if len(found_M) <= num else largest(self.product_S, tie_S, found_M, num)

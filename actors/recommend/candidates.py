@@ -54,9 +54,43 @@ def shown(slots_N: Slots, hidden_H: Slots, live_S: NDArray[np.bool_], last_S: ND
     return shown_N[:num]
 
 
+@kernel(exact=True)
+def joined(  # noqa: PLR0917  compiled functions take no keywords
+    common_N: Slots,
+    by_category_N: Slots,
+    starts_L: Slots,
+    category_C: Slots,
+    size: int,
+    more_N: Slots,
+    nearest_N: Slots,
+    slots_V: Slots,
+) -> Slots:
+    """The lists of a viewer's candidates one after the other, int64 [N]. category_C: whose best `size` are among them.
+
+    by_category_N: slots by category; starts_L: where each begins in it.
+    """
+    most = len(common_N) + size * len(category_C) + len(more_N) + len(nearest_N) + len(slots_V)
+    slots_N, num = np.empty(most, np.int64), len(common_N)
+    slots_N[:num] = common_N
+    for category in category_C:
+        if not 0 <= category < len(starts_L) - 1:
+            continue
+        for n in range(starts_L[category], min(starts_L[category + 1], starts_L[category] + size)):
+            slots_N[num] = by_category_N[n]
+            num += 1
+    for list_N in (more_N, nearest_N, slots_V):
+        for slot in list_N:
+            slots_N[num] = slot
+            num += 1
+    return slots_N[:num]
+
+
 def signatures() -> dict[Any, Any]:
     """The kernels called here with their argument types, for `compiling.load`."""
-    return {shown: (INTEGERS, INTEGERS, types.boolean[::1], INTEGERS)}
+    return {
+        shown: (INTEGERS, INTEGERS, types.boolean[::1], INTEGERS),
+        joined: (*(INTEGERS,) * 4, types.int64, *(INTEGERS,) * 3),
+    }
 
 
 class Candidates:
@@ -105,18 +139,19 @@ class Candidates:
         best_K = largest(product_K + TIE * self._rooms.tie_N[near_K], limit)
         return list(zip(near_K[best_K].tolist(), product_K[best_K].tolist(), strict=True))
 
-    def union(self, visited: Visited, interests: InterestProfile, nearest: Slots) -> Slots:
+    def union(self, visited: Visited, interests: InterestProfile, top_C: Slots, nearest: Slots) -> Slots:
         """Slots of trending (anywhere and in the viewer's categories) ∪ newest ∪ nearest ∪ visited, these at the end.
 
-        Of a viewer who prefers a language, also the best in it. int64 [N]. It may hold repetitions and rooms that have
-        ended since: `may_be_shown` drops these.
+        top_C: the viewer's categories by number. Of a viewer who prefers a language, also the best in it. int64 [N]. It
+        may hold repetitions and rooms that have ended since: `may_be_shown` drops these.
         """
-        global_lists, number = self._global_lists, self._rooms.categories.number
-        lists = [global_lists.common, *[global_lists.of_category(number(label)) for label in interests.top_categories]]
+        lists, more = self._global_lists, NONE
         if interests.preferred:
-            lists.append(self._preferred(np.flatnonzero(self.filter.open(NO_FILTERS)), interests))
-        lists += [nearest, visited.slots_V]
-        return np.concatenate(lists)
+            more = self._preferred(np.flatnonzero(self.filter.open(NO_FILTERS)), interests)
+        slots_N: Slots = joined(
+            lists.common, lists.by_category, lists.starts_L, top_C, lists.size, more, nearest, visited.slots_V
+        )
+        return slots_N
 
     def _preferred(self, slots_N: Slots, interests: InterestProfile) -> Slots:
         """The best of these rooms in a preferred language, by the viewer-independent part of the score."""
@@ -181,6 +216,11 @@ class Candidates:
         allowed_S[allowed] = True
         shown_K: NDArray[np.int64] = shown(slots_N, NONE, allowed_S, self._last_N)
         return shown_K
+
+    @property
+    def tie_S(self) -> NDArray[np.float64]:  # noqa: N802  a shape
+        """Numbers in 0..1, float64 by slot, that order rooms of equal score."""
+        return self._rooms.tie_N
 
     def ties(self, slots_N: Slots) -> NDArray[np.float64]:
         """Numbers in 0..1, float64 [N], that order rooms of equal score."""

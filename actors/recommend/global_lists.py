@@ -38,8 +38,8 @@ class GlobalLists:
         self.newest: NDArray[np.int64] = np.zeros(0, np.int64)
         self.common: NDArray[np.int64] = np.zeros(0, np.int64)  # trending and newest, each room once
         self.renewed_ms = -1
-        self._by_category: NDArray[np.int64] = np.zeros(0, np.int64)  # slots by category, each category's best first
-        self._starts = [0]  # where each category begins in them
+        self.by_category: NDArray[np.int64] = np.zeros(0, np.int64)  # slots by category, each category's best first
+        self.starts_L: NDArray[np.int64] = np.zeros(1, np.int64)  # where each category begins in them, by its number
 
     def renew(self, rooms: RoomTable, now_ms: int) -> None:
         """Computes all columns and lists anew; some 0.5 ms at 10,000 rooms."""
@@ -87,19 +87,12 @@ class GlobalLists:
         self.trending = hottest[: self.size]
         category_N = rooms.category_N[slots]
         order = _by_category(category_N, self.sum_N[slots] + TIE * tie_N)
-        self._by_category = slots[order]
-        self._starts = np.searchsorted(category_N[order], np.arange(rooms.categories.high + 1)).tolist()
+        self.by_category = slots[order]
+        self.starts_L = np.searchsorted(category_N[order], np.arange(rooms.categories.high + 1))
         self.newest = slots[largest(rooms.started_ms_N[slots] + tie_N, self.size)]
         self.common = np.union1d(self.trending, self.newest)
         if len(self.common) <= MAX_LIMIT:  # where they are the same rooms
             self.common = np.union1d(hottest, self.newest)
-
-    def of_category(self, number: int) -> NDArray[np.int64]:
-        """The best rooms of a category, by the viewer-independent part of the score."""
-        if not 0 <= number < len(self._starts) - 1:
-            return self._by_category[:0]
-        start, end = self._starts[number], self._starts[number + 1]
-        return self._by_category[start : min(end, start + self.size)]
 
 
 def largest(values_N: NDArray[np.floating], k: int) -> NDArray[np.int64]:

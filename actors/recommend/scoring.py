@@ -35,7 +35,7 @@ from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
 from actors.state.shown_table import ShownTable
 from streaming.errors import VersionError
 from streaming.events import RoomId, ViewerId
-from training.features.compiling import FLOATS, kernel
+from training.features.compiling import FLOATS, INTEGERS, kernel
 from training.inference.log_odds import LOG_ODDS, raised
 
 Floats = NDArray[np.float32]
@@ -120,9 +120,21 @@ def ordered(probability_N: Floats, most: int) -> tuple[NDArray[np.int64], NDArra
     return best_K, odds_K, rounded_K
 
 
+@kernel(exact=True)
+def rounded(
+    scores_K: Floats, slots_K: Slots, tie_S: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Scores rounded as they are shown, float64 [K], and by what to sort them: the best first, equals by their ties."""
+    values_K, key_K = np.empty(len(scores_K)), np.empty(len(scores_K))
+    for k in range(len(scores_K)):
+        units = np.rint(np.float64(scores_K[k]) * UNITS)
+        values_K[k], key_K[k] = units / UNITS, -units - tie_S[slots_K[k]]
+    return values_K, key_K
+
+
 def signatures() -> dict[Any, Any]:
     """The kernels called here with their argument types, for `compiling.load`."""
-    return {ordered: (FLOATS, types.int64)}
+    return {ordered: (FLOATS, types.int64), rounded: (FLOATS, INTEGERS, types.float64[::1])}
 
 
 class Scoring:
@@ -286,7 +298,8 @@ class Scoring:
             nearest = candidates.nearest(alike, open_S)
             if pull is not None:
                 nearest = np.concatenate([nearest, candidates.pulled(pull.gain_S, np.flatnonzero(open_S))])
-            slots_N = _joined(ruled, candidates.union(visited, interests, nearest))
+            top_C = NONE if cached.affinity is None else cached.affinity.top_C
+            slots_N = _joined(ruled, candidates.union(visited, interests, top_C, nearest))
             shown_K = candidates.may_be_shown(slots_N, filters, now_ms, hidden_H)
         most = candidates.filter.num_open(filters, hidden_H)
         if len(shown_K) < max(ENOUGH, 2 * max(len(query.exclude), len(hidden_H))) and len(shown_K) < most:
@@ -330,12 +343,12 @@ class Scoring:
         for gained_K in (pulled_K, ruled_K):
             if gained_K is not None:
                 scores_K = scores_K + gained_K
-        units_K = np.rint(scores_K.astype(np.float64) * UNITS)
-        order_K = (-units_K - self._candidates.ties(slots_K)).argsort()
+        values_K, key_K = rounded(scores_K, slots_K, self._candidates.tie_S)
+        order_K = key_K.argsort()
         losses = {term: lost_K[order_K] for term, lost_K in losses.items()}
         pulled_N = None if pulled_K is None else pulled_K[order_K]
         ruled_N = None if ruled_K is None else ruled_K[order_K]
-        return _Offer(slots_K[order_K], units_K[order_K] / UNITS, alike_N, company, losses, pulled_N, ruled_N)
+        return _Offer(slots_K[order_K], values_K[order_K], alike_N, company, losses, pulled_N, ruled_N)
 
     def _losses(self, viewer: str, cached: CachedViewer, slots_K: NDArray[np.int64], now_ms: int) -> dict[str, Floats]:
         """What the rooms lose of their scores, by term, float32 [K] each."""
