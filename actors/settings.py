@@ -119,7 +119,7 @@ class IndexConfig(Section):
 
     max_rooms: Count = 262_144  # address space, not memory: a row costs nothing until a room has it
     dtype: Literal["float32", "float16"] = "float32"  # float16 halves the memory; a search then converts as it goes
-    coarse: bool = True  # candidates for a model's ranker are found by vectors in 16 bits; false: in dtype
+    coarse: bool = True  # what may be nearest is found by vectors in 16 bits; false: in dtype. Answers are the same
     # first dimensions of a model's vectors, by which candidates for its ranker are found; 0: all
     prefix: CountOrZero = 32
 

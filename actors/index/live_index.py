@@ -21,11 +21,13 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.index.bf16_columns import Columns
+from actors.index.fixed_rows import FixedRows
+from actors.index.nearest import Products
 from actors.index.slots import Slots
 from actors.settings import IndexConfig
 
 BLOCK = 8_192  # float16 rows converted at a time: 2 MB of float32 at 64 dimensions, which stays in the cache
+ROUNDING = 2.0**-24  # most by which an operation in float32 is off, as a share of its result
 JOURNAL_WRITES = 1_024  # writes that a search may overlap; after more it is repeated under the lock
 
 
@@ -43,14 +45,15 @@ class LiveIndex:
     The dimension is that of the first vectors put; before them every search is empty.
     """
 
-    def __init__(self, config: IndexConfig, slots: Slots | None = None, *, coarse: bool = False) -> None:
-        """slots: which rows are in use; several indexes may share them. coarse: `products` need not be exact."""
+    def __init__(self, config: IndexConfig, slots: Slots | None = None, *, coarse: bool = True) -> None:
+        """slots: which rows are in use; several indexes may share them. coarse: false: nobody calls `compare`."""
         self.config = config
         self.slots = Slots(config.max_rooms) if slots is None else slots
         self._dtype = np.dtype(config.dtype)
         self._rows_ND: NDArray[np.floating] = np.zeros((0, 0), self._dtype)
-        self._coarse = coarse
-        self._columns: Columns | None = None  # where `products` need not be exact
+        self._coarse = coarse and config.coarse
+        self._fixed: FixedRows | None = None  # where `compare` reads 16 bits
+        self._longest = 0.0  # of all vectors ever put
         self._high = 0  # rows in [0, high) are vectors or NaN; those above have not been touched
         self._lock = threading.Lock()
         self._thread = threading.local()
@@ -68,8 +71,8 @@ class LiveIndex:
             if self.dimension:
                 self._raise()
                 self._rows_ND[slots_N] = np.nan
-                if self._columns is not None:
-                    self._columns.clear(slots_N)
+                if self._fixed is not None:
+                    self._fixed.clear(slots_N)
                 self._note(slots_N)
 
     def put(self, slots_N: NDArray[np.int64], vectors_ND: NDArray[np.floating]) -> None:
@@ -77,11 +80,14 @@ class LiveIndex:
         with self._lock:
             if not self.dimension:
                 self._rows_ND = np.zeros((self.config.max_rooms, vectors_ND.shape[1]), self._dtype)
-                self._columns = Columns(vectors_ND.shape[1], self.config.max_rooms) if self._coarse else None
+                self._fixed = FixedRows(vectors_ND.shape[1], self.config.max_rooms) if self._coarse else None
             self._raise()
-            self._rows_ND[slots_N] = vectors_ND
-            if self._columns is not None:
-                self._columns.put(slots_N, vectors_ND)
+            rows_ND = vectors_ND.astype(self._dtype, copy=False)
+            self._rows_ND[slots_N] = rows_ND
+            lengths_N = np.sqrt(np.square(rows_ND, dtype=np.float64).sum(axis=1))
+            self._longest = float(np.fmax.reduce(lengths_N[np.isfinite(lengths_N)], initial=self._longest))
+            if self._fixed is not None:
+                self._fixed.put(slots_N, rows_ND)
             self._note(slots_N)
 
     def vectors(self, slots_N: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -96,7 +102,6 @@ class LiveIndex:
         """Inner product of the query with every row that was ever used, float32 [N], by slot; NaN without a vector.
 
         FAISS computes them too, but also keeps a heap of the best: without it this takes half the time.
-        Where they need not be exact, the vectors are read in 16 bits (columns.py).
         Rows written meanwhile may be torn: callers let nothing write, or accept that.
         """
         with self._lock:
@@ -104,12 +109,30 @@ class LiveIndex:
         rows_ND = self._rows_ND[:high]
         if not self.dimension:
             return np.full(high, np.nan, np.float32)
-        if self._columns is not None:
-            return self._columns.products(high, query_D)
         if rows_ND.dtype == np.float32:
             return np.asarray(rows_ND @ query_D, np.float32)
         blocks = [rows_ND[start : start + BLOCK].astype(np.float32) @ query_D for start in range(0, high, BLOCK)]
         return np.concatenate(blocks or [np.zeros(0, np.float32)])
+
+    def compare(self, query_D: NDArray[np.float32]) -> Products:
+        """The query's products with all rows, to find the nearest; by rows of 16 bits, or all (`index.coarse`).
+
+        Raises ValueError where the dimension is not that of the index. Rows must not be written meanwhile, nor while
+        the result is used: callers hold the lock of whatever writes.
+        """
+        query_D = np.array(query_D, np.float32)  # kernels take no frozen one
+        if self.dimension and len(query_D) != self.dimension:
+            raise ValueError(f"a vector of {len(query_D)} dimensions is compared with rows of {self.dimension}")
+        rounded = 0.0
+        if self._fixed is None:
+            product_S = self.products(query_D)
+        else:
+            with self._lock:
+                high = self._raise()
+            product_S, rounded = self._fixed.products(high, query_D), self._fixed.rounded
+        summed = 2 * (len(query_D) + 4) * ROUNDING * self._longest  # of these sums and of the exact ones
+        length = float(np.sqrt(np.square(query_D, dtype=np.float64).sum()))
+        return Products(self._rows_ND, query_D, product_S, length * (rounded + summed))
 
     def search(self, queries_QD: NDArray[np.float32], k: int) -> Hits:
         """The k rows of largest inner product with each query, exact as of a moment between call and return."""
@@ -128,8 +151,8 @@ class LiveIndex:
         high = self.slots.high
         if self.dimension and high > self._high:
             self._rows_ND[self._high : high] = np.nan
-            if self._columns is not None:
-                self._columns.clear(slice(self._high, high))
+            if self._fixed is not None:
+                self._fixed.clear(slice(self._high, high))
             self._high = high
         return high
 

@@ -285,6 +285,8 @@ class Affinity:
         self._epochs = rooms.categories.epoch, rooms.languages.epoch
         self.by_category_L = _spread(interests.categories, rooms.categories, weights.category)
         self.by_language_L = _spread(interests.languages, rooms.languages, weights.language)
+        numbers = [rooms.categories.number(label) for label in interests.top_categories]
+        self.top_C = np.array(numbers, np.int64)  # the viewer's categories by number, -1 for one without rooms
 
     def stands(self, rooms: RoomTable) -> bool:
         """Whether every number still stands for the same label."""

@@ -11,7 +11,8 @@ from numba import types
 from numpy.typing import NDArray
 
 from actors.index.live_index import LiveIndex
-from actors.recommend.global_lists import TIE, GlobalLists, keyed, largest, most
+from actors.index.nearest import Products
+from actors.recommend.global_lists import TIE, GlobalLists, keyed, largest
 from actors.recommend.schema import MAX_LIMIT
 from actors.requests.filters import NO_FILTERS, Filters
 from actors.requests.room_filter import NONE, RoomFilter
@@ -53,9 +54,43 @@ def shown(slots_N: Slots, hidden_H: Slots, live_S: NDArray[np.bool_], last_S: ND
     return shown_N[:num]
 
 
+@kernel(exact=True)
+def joined(  # noqa: PLR0917  compiled functions take no keywords
+    common_N: Slots,
+    by_category_N: Slots,
+    starts_L: Slots,
+    category_C: Slots,
+    size: int,
+    more_N: Slots,
+    nearest_N: Slots,
+    slots_V: Slots,
+) -> Slots:
+    """The lists of a viewer's candidates one after the other, int64 [N]. category_C: whose best `size` are among them.
+
+    by_category_N: slots by category; starts_L: where each begins in it.
+    """
+    most = len(common_N) + size * len(category_C) + len(more_N) + len(nearest_N) + len(slots_V)
+    slots_N, num = np.empty(most, np.int64), len(common_N)
+    slots_N[:num] = common_N
+    for category in category_C:
+        if not 0 <= category < len(starts_L) - 1:
+            continue
+        for n in range(starts_L[category], min(starts_L[category + 1], starts_L[category] + size)):
+            slots_N[num] = by_category_N[n]
+            num += 1
+    for list_N in (more_N, nearest_N, slots_V):
+        for slot in list_N:
+            slots_N[num] = slot
+            num += 1
+    return slots_N[:num]
+
+
 def signatures() -> dict[Any, Any]:
     """The kernels called here with their argument types, for `compiling.load`."""
-    return {shown: (INTEGERS, INTEGERS, types.boolean[::1], INTEGERS)}
+    return {
+        shown: (INTEGERS, INTEGERS, types.boolean[::1], INTEGERS),
+        joined: (*(INTEGERS,) * 4, types.int64, *(INTEGERS,) * 3),
+    }
 
 
 class Candidates:
@@ -83,16 +118,9 @@ class Candidates:
             roster.version, slots_V, np.array([*strengths.values()], np.float32), strengths, [*streamers.values()]
         )
 
-    def alike(self, query_E: NDArray[np.float32] | None, index: LiveIndex) -> NDArray[np.float32] | None:
-        """Product of the viewer's vector and each room's, float32 by slot, −1 for a room without a vector.
-
-        None for a viewer without one.
-        """
-        if query_E is None:
-            return None
-        alike_N = index.products(query_E)
-        np.fmax(alike_N, -1, out=alike_N)  # fmax and not maximum, because a room without a vector is NaN
-        return alike_N
+    def alike(self, query_E: NDArray[np.float32] | None, index: LiveIndex) -> Products | None:
+        """Products of the viewer's vector and the rooms'; None for a viewer without one."""
+        return None if query_E is None else index.compare(query_E)
 
     def similar(self, slot: int, limit: int, embeddings: LiveEmbeddings, allowed: Slots) -> list[tuple[int, float]]:
         """Slots of the allowed rooms nearest to a room, and their products; none while it has no vector.
@@ -111,18 +139,19 @@ class Candidates:
         best_K = largest(product_K + TIE * self._rooms.tie_N[near_K], limit)
         return list(zip(near_K[best_K].tolist(), product_K[best_K].tolist(), strict=True))
 
-    def union(self, visited: Visited, interests: InterestProfile, nearest: Slots) -> Slots:
+    def union(self, visited: Visited, interests: InterestProfile, top_C: Slots, nearest: Slots) -> Slots:
         """Slots of trending (anywhere and in the viewer's categories) ∪ newest ∪ nearest ∪ visited, these at the end.
 
-        Of a viewer who prefers a language, also the best in it. int64 [N]. It may hold repetitions and rooms that have
-        ended since: `may_be_shown` drops these.
+        top_C: the viewer's categories by number. Of a viewer who prefers a language, also the best in it. int64 [N]. It
+        may hold repetitions and rooms that have ended since: `may_be_shown` drops these.
         """
-        global_lists, number = self._global_lists, self._rooms.categories.number
-        lists = [global_lists.common, *[global_lists.of_category(number(label)) for label in interests.top_categories]]
+        lists, more = self._global_lists, NONE
         if interests.preferred:
-            lists.append(self._preferred(np.flatnonzero(self.filter.open(NO_FILTERS)), interests))
-        lists += [nearest, visited.slots_V]
-        return np.concatenate(lists)
+            more = self._preferred(np.flatnonzero(self.filter.open(NO_FILTERS)), interests)
+        slots_N: Slots = joined(
+            lists.common, lists.by_category, lists.starts_L, top_C, lists.size, more, nearest, visited.slots_V
+        )
+        return slots_N
 
     def _preferred(self, slots_N: Slots, interests: InterestProfile) -> Slots:
         """The best of these rooms in a preferred language, by the viewer-independent part of the score."""
@@ -135,14 +164,9 @@ class Candidates:
         numbers = [self._rooms.languages.number(language) for language in interests.preferred]
         return np.isin(self._rooms.language_N[slots_N], numbers)
 
-    def nearest(self, alike_N: NDArray[np.float32] | None, filters: Filters) -> Slots:
-        """Slots of the rooms most alike, int64, in no order. A mature room that may not be shown comes last."""
-        if alike_N is None:
-            return NONE
-        rooms = self._rooms
-        if rooms.num_general < len(rooms) and self.filter.open(filters) is rooms.general_N:
-            alike_N -= rooms.apart_N[: len(alike_N)]  # a mask takes four times as long
-        return most(alike_N, self._num_nearest)
+    def nearest(self, alike: Products | None, open_S: NDArray[np.bool_]) -> Slots:
+        """Slots of the open rooms most alike, int64, the most alike first. open_S: by slot."""
+        return NONE if alike is None else alike.nearest(open_S, self._num_nearest, self._rooms.tie_N)
 
     def pulled(self, gain_S: NDArray[np.float32], allowed: Slots) -> Slots:
         """Slots of the allowed rooms that a steer raises most."""
@@ -152,7 +176,7 @@ class Candidates:
         self,
         visited: Visited,
         interests: InterestProfile,
-        alike_N: NDArray[np.float32] | None,
+        alike: Products | None,
         allowed: Slots,
     ) -> Slots:
         """Candidates as of `union`, drawn from only those rooms that are allowed.
@@ -172,8 +196,10 @@ class Candidates:
             lists.append(of_category[largest(keyed(global_lists.sum_N, rooms, of_category), global_lists.size)])
         if interests.preferred:
             lists.append(self._preferred(allowed, interests))
-        if alike_N is not None:
-            lists.append(allowed[largest(keyed(alike_N, rooms, allowed), self._num_nearest)])
+        if alike is not None:
+            open_S = np.zeros(len(alike.product_S), np.bool_)
+            open_S[allowed] = True
+            lists.append(self.nearest(alike, open_S))
         lists.append(visited.slots_V)
         return np.concatenate(lists)
 
@@ -190,6 +216,11 @@ class Candidates:
         allowed_S[allowed] = True
         shown_K: NDArray[np.int64] = shown(slots_N, NONE, allowed_S, self._last_N)
         return shown_K
+
+    @property
+    def tie_S(self) -> NDArray[np.float64]:  # noqa: N802  a shape
+        """Numbers in 0..1, float64 by slot, that order rooms of equal score."""
+        return self._rooms.tie_N
 
     def ties(self, slots_N: Slots) -> NDArray[np.float64]:
         """Numbers in 0..1, float64 [N], that order rooms of equal score."""

@@ -10,8 +10,6 @@ from actors.state.room_table import RoomTable
 from training.baseline import SMALL, TEN_SECONDS_IN_A_MINUTE, fresh, heat, rise
 from training.settings import BaselineWeights
 
-BLOCK = 32  # values whose maximum is looked at first
-FEW_BLOCKS = 16  # times the number wanted: with fewer blocks it does not pay
 TIE = 2.0**-26  # less than the distance of two float32 near one
 
 
@@ -40,8 +38,8 @@ class GlobalLists:
         self.newest: NDArray[np.int64] = np.zeros(0, np.int64)
         self.common: NDArray[np.int64] = np.zeros(0, np.int64)  # trending and newest, each room once
         self.renewed_ms = -1
-        self._by_category: NDArray[np.int64] = np.zeros(0, np.int64)  # slots by category, each category's best first
-        self._starts = [0]  # where each category begins in them
+        self.by_category: NDArray[np.int64] = np.zeros(0, np.int64)  # slots by category, each category's best first
+        self.starts_L: NDArray[np.int64] = np.zeros(1, np.int64)  # where each category begins in them, by its number
 
     def renew(self, rooms: RoomTable, now_ms: int) -> None:
         """Computes all columns and lists anew; some 0.5 ms at 10,000 rooms."""
@@ -89,32 +87,12 @@ class GlobalLists:
         self.trending = hottest[: self.size]
         category_N = rooms.category_N[slots]
         order = _by_category(category_N, self.sum_N[slots] + TIE * tie_N)
-        self._by_category = slots[order]
-        self._starts = np.searchsorted(category_N[order], np.arange(rooms.categories.high + 1)).tolist()
+        self.by_category = slots[order]
+        self.starts_L = np.searchsorted(category_N[order], np.arange(rooms.categories.high + 1))
         self.newest = slots[largest(rooms.started_ms_N[slots] + tie_N, self.size)]
         self.common = np.union1d(self.trending, self.newest)
         if len(self.common) <= MAX_LIMIT:  # where they are the same rooms
             self.common = np.union1d(hottest, self.newest)
-
-    def of_category(self, number: int) -> NDArray[np.int64]:
-        """The best rooms of a category, by the viewer-independent part of the score."""
-        if not 0 <= number < len(self._starts) - 1:
-            return self._by_category[:0]
-        start, end = self._starts[number], self._starts[number + 1]
-        return self._by_category[start : min(end, start + self.size)]
-
-
-def most(values_N: NDArray[np.floating], k: int) -> NDArray[np.int64]:
-    """Positions of the k largest, in no order; no value may be NaN. Looks closely only at those that may be among them.
-
-    A value below the k-th largest of the blocks' maxima is below k others.
-    """
-    whole = len(values_N) // BLOCK * BLOCK
-    if whole < FEW_BLOCKS * k * BLOCK:
-        return np.argpartition(values_N, -k)[-k:] if len(values_N) > k else np.arange(len(values_N))
-    most_B = values_N[:whole].reshape(BLOCK, -1).max(axis=0)
-    near = np.flatnonzero(values_N >= np.partition(most_B, -k)[-k])
-    return near[np.argpartition(values_N[near], -k)[-k:]]
 
 
 def largest(values_N: NDArray[np.floating], k: int) -> NDArray[np.int64]:

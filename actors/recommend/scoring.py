@@ -14,6 +14,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
+from actors.index.nearest import Products
 from actors.recommend.baseline_score import LANGUAGE, Company, Score, ScoreInputs
 from actors.recommend.candidates import ENOUGH, Candidates
 from actors.recommend.model_ranking import Ranking
@@ -34,7 +35,7 @@ from actors.state.room_embeddings import LiveEmbeddings, ModelEmbeddings
 from actors.state.shown_table import ShownTable
 from streaming.errors import VersionError
 from streaming.events import RoomId, ViewerId
-from training.features.compiling import FLOATS, kernel
+from training.features.compiling import FLOATS, INTEGERS, kernel
 from training.inference.log_odds import LOG_ODDS, raised
 
 Floats = NDArray[np.float32]
@@ -119,9 +120,21 @@ def ordered(probability_N: Floats, most: int) -> tuple[NDArray[np.int64], NDArra
     return best_K, odds_K, rounded_K
 
 
+@kernel(exact=True)
+def rounded(
+    scores_K: Floats, slots_K: Slots, tie_S: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Scores rounded as they are shown, float64 [K], and by what to sort them: the best first, equals by their ties."""
+    values_K, key_K = np.empty(len(scores_K)), np.empty(len(scores_K))
+    for k in range(len(scores_K)):
+        units = np.rint(np.float64(scores_K[k]) * UNITS)
+        values_K[k], key_K[k] = units / UNITS, -units - tie_S[slots_K[k]]
+    return values_K, key_K
+
+
 def signatures() -> dict[Any, Any]:
     """The kernels called here with their argument types, for `compiling.load`."""
-    return {ordered: (FLOATS, types.int64)}
+    return {ordered: (FLOATS, types.int64), rounded: (FLOATS, INTEGERS, types.float64[::1])}
 
 
 class Scoring:
@@ -229,8 +242,8 @@ class Scoring:
             others_R = others_R[: self._ranked]
         slots_N = np.concatenate([others_R, slots_G, visited.slots_V])
         shown_K = candidates.among(slots_N, slots_N[: len(others_R) + len(slots_G)])
-        alike_N = candidates.alike(cached.query_E, embeddings.index)  # anew: in an offer mature rooms' are set apart
-        offer = self._scored_offer(slots_N, shown_K, cached, alike_N, now_ms, viewer=viewer, effects=effects)
+        alike = candidates.alike(cached.query_E, embeddings.index)
+        offer = self._scored_offer(slots_N, shown_K, cached, alike, now_ms, viewer=viewer, effects=effects)
         if plan.treatment.by_baseline:
             return self._by_terms(offer, cached, now_ms)
         limit, goals = len(offer.slots_N), plan.goals.goals
@@ -271,32 +284,33 @@ class Scoring:
         pull: Pull | None = None,
     ) -> _Offer:
         candidates, interests, visited, filters = self._candidates, cached.interests, cached.visited, query.filters
-        alike_N = candidates.alike(cached.query_E, embeddings.index)
-        nearest = candidates.nearest(alike_N, filters)
+        alike = candidates.alike(cached.query_E, embeddings.index)
         never = self.never(query.viewer, cached)
         hidden_H = candidates.filter.hidden([*query.exclude, *never], query.exclude_streamers, interests.room)
         if len(shown_H):
             hidden_H = np.union1d(hidden_H, shown_H)
         if pull is not None:
             hidden_H = np.union1d(hidden_H, pull.disliked_H)
-            nearest = np.concatenate(
-                [nearest, candidates.pulled(pull.gain_S, np.flatnonzero(candidates.filter.open(filters)))]
-            )
         slots_N = shown_K = NONE
         ruled = effects.candidates()
         if filters is NO_FILTERS or filters == NO_FILTERS:
-            slots_N = _joined(ruled, candidates.union(visited, interests, nearest))
+            open_S = candidates.filter.open(filters)
+            nearest = candidates.nearest(alike, open_S)
+            if pull is not None:
+                nearest = np.concatenate([nearest, candidates.pulled(pull.gain_S, np.flatnonzero(open_S))])
+            top_C = NONE if cached.affinity is None else cached.affinity.top_C
+            slots_N = _joined(ruled, candidates.union(visited, interests, top_C, nearest))
             shown_K = candidates.may_be_shown(slots_N, filters, now_ms, hidden_H)
         most = candidates.filter.num_open(filters, hidden_H)
         if len(shown_K) < max(ENOUGH, 2 * max(len(query.exclude), len(hidden_H))) and len(shown_K) < most:
             allowed = candidates.filter.allowed(filters, now_ms, hidden_H)
-            slots_N = _joined(ruled, candidates.union_allowed(visited, interests, alike_N, allowed))
+            slots_N = _joined(ruled, candidates.union_allowed(visited, interests, alike, allowed))
             if pull is not None:
                 slots_N = np.concatenate([candidates.pulled(pull.gain_S, allowed), slots_N])
             shown_K = candidates.may_be_shown(slots_N, filters, now_ms, hidden_H)
         gain_S = None if pull is None else pull.gain_S
         return self._scored_offer(
-            slots_N, shown_K, cached, alike_N, now_ms, viewer=query.viewer, effects=effects, gain_S=gain_S
+            slots_N, shown_K, cached, alike, now_ms, viewer=query.viewer, effects=effects, gain_S=gain_S
         )
 
     def _scored_offer(
@@ -304,7 +318,7 @@ class Scoring:
         slots_N: NDArray[np.int64],
         shown_K: NDArray[np.int64],
         cached: CachedViewer,
-        alike_N: Floats | None,
+        alike: Products | None,
         now_ms: int,
         *,
         viewer: str,
@@ -316,6 +330,10 @@ class Scoring:
         gain_S: what scores gain by a steer, by slot.
         """
         company = self._score.company(cached.interests, now_ms)
+        alike_N = None
+        if alike is not None:
+            alike.settle(slots_N)
+            alike_N = alike.product_S
         slots_K, scores_K = self._score.of(slots_N, shown_K, cached.affinity, alike_N, cached.visited, company=company)
         losses = self._losses(viewer, cached, slots_K, now_ms)
         for lost_K in losses.values():
@@ -325,12 +343,12 @@ class Scoring:
         for gained_K in (pulled_K, ruled_K):
             if gained_K is not None:
                 scores_K = scores_K + gained_K
-        units_K = np.rint(scores_K.astype(np.float64) * UNITS)
-        order_K = (-units_K - self._candidates.ties(slots_K)).argsort()
+        values_K, key_K = rounded(scores_K, slots_K, self._candidates.tie_S)
+        order_K = key_K.argsort()
         losses = {term: lost_K[order_K] for term, lost_K in losses.items()}
         pulled_N = None if pulled_K is None else pulled_K[order_K]
         ruled_N = None if ruled_K is None else ruled_K[order_K]
-        return _Offer(slots_K[order_K], units_K[order_K] / UNITS, alike_N, company, losses, pulled_N, ruled_N)
+        return _Offer(slots_K[order_K], values_K[order_K], alike_N, company, losses, pulled_N, ruled_N)
 
     def _losses(self, viewer: str, cached: CachedViewer, slots_K: NDArray[np.int64], now_ms: int) -> dict[str, Floats]:
         """What the rooms lose of their scores, by term, float32 [K] each."""

@@ -7,7 +7,7 @@ compiles them ahead, with those of trained versions, so that the first start nee
 
 from __future__ import annotations
 
-from actors.index import bf16_columns
+from actors.index import fixed_rows, nearest
 from actors.recommend import baseline_score, candidates, diversity, reasons, scoring
 from actors.state import shown_table
 from training.features import compiling
@@ -16,7 +16,7 @@ from training.inference import warm_up
 
 def load() -> None:
     """Compiles what the baseline ranker needs, or loads machine code that was kept."""
-    for kernels_of in (candidates, bf16_columns, baseline_score, scoring, diversity, reasons, shown_table):
+    for kernels_of in (fixed_rows, nearest, candidates, baseline_score, scoring, diversity, reasons, shown_table):
         compiling.load(kernels_of.signatures())
 
 

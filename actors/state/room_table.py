@@ -31,8 +31,6 @@ from training.content.spelling import category_key, language_key
 from training.features.room_columns import LiveRooms
 from training.inference.interface import ServedVersion
 
-APART = 1_000.0  # more than two products of vectors differ by
-
 
 class RoomTable:
     """Slots, columns and snapshots of live rooms, and the memory of ended ones. The caller holds the lock."""
@@ -64,9 +62,6 @@ class RoomTable:
         self.listed_N = np.zeros(max_rooms, np.bool_)  # live, and hidden by no operator's rule
         self.general_N = np.zeros(max_rooms, np.bool_)  # listed and not mature
         self.num_listed = self.num_general = 0
-        self.apart_N = np.zeros(
-            max_rooms, np.float32
-        )  # APART for rooms that are not general: subtracted from cosines, it puts them last
         self.tie_N = np.zeros(max_rooms)  # 0..1, from the room's id: breaks ties, the same in every replica
         self.id_hash_N = np.zeros(max_rooms, np.uint64)  # of the room's id, the same in every replica
         self.category_N = np.zeros(max_rooms, np.int32)
@@ -169,7 +164,7 @@ class RoomTable:
         """
         config = self.index.config
         if model is not None:
-            return ModelEmbeddings(model, LiveIndex(config, self._slots, coarse=config.coarse and model.ranks))
+            return ModelEmbeddings(model, LiveIndex(config, self._slots))
         projection = self._baseline.projection if self._baseline.encoder == encoder else None
         return ContentEmbeddings(LiveIndex(config, self._slots), self._index_dimension, projection, encoder=encoder)
 
@@ -179,7 +174,7 @@ class RoomTable:
 
     def empty_index(self) -> LiveIndex:
         """An index of all slots in which no room has a vector yet."""
-        return LiveIndex(self.index.config, self._slots)
+        return LiveIndex(self.index.config, self._slots, coarse=False)
 
     def content(self, states: Sequence[RoomState], dimension: int) -> NDArray[np.float32]:
         """The content vector of each state by its own vectors, float32 [N, D]; NaN rows where there is none."""
@@ -307,7 +302,6 @@ class RoomTable:
         is_listed = slot not in self.ruled.hidden
         is_general = is_listed and not snapshot.state.mature
         self.listed_N[slot], self.general_N[slot] = is_listed, is_general
-        self.apart_N[slot] = 0 if is_general else APART
         self.num_listed += is_listed
         self.num_general += is_general
 

@@ -12,11 +12,11 @@ import msgspec
 import numpy as np
 
 from actors.index.live_index import LiveIndex
-from actors.recommend.recommender import Query, Recommender
+from actors.recommend.recommender import Filters, Query, Recommender
 from actors.settings import IndexConfig, RecommendConfig, TablesConfig
 from actors.state.table_reader import Tables
 from actors.versions.swap import Swapper
-from streaming.clock import SystemClock
+from streaming.clock import ManualClock, SystemClock
 from streaming.events import (
     ActivityBucket,
     ModelVersion,
@@ -124,6 +124,7 @@ def measure(num_rooms: int, num_viewers: int, times: int, *, with_model: bool) -
     """Fills the tables and asks."""
     clock, metrics, platform = SystemClock(), PrometheusMetrics(), Platform(num_rooms, num_viewers, seed=1)
     tables = Tables(TablesConfig(), LiveIndex(IndexConfig()), metrics, clock)
+    recommender = Recommender(tables, RecommendConfig(), metrics, clock)  # before the rooms: it loads the kernels
     now_ms = clock.now_ms()
     states = [platform.state(room, now_ms) for room in range(num_rooms)]
     batch = batch_of(ROOM_STATES, [(state.room, encode(state)) for state in states])
@@ -132,7 +133,6 @@ def measure(num_rooms: int, num_viewers: int, times: int, *, with_model: bool) -
     apply_us = (time.thread_time() - began) / num_rooms * 1e6
     profiles = [platform.profile(viewer, now_ms) for viewer in range(num_viewers)]
     tables.apply(batch_of(VIEWER_PROFILES, [(p.viewer, encode(p)) for p in profiles]))
-    recommender = Recommender(tables, RecommendConfig(), metrics, clock)
     if with_model:
         put_live(tables, recommender, num_rooms)
     queries = [Query(viewer=f"viewer-{i}") for i in range(num_viewers)]
@@ -152,15 +152,55 @@ def measure(num_rooms: int, num_viewers: int, times: int, *, with_model: bool) -
     }  # fmt: skip
 
 
+def ways_to_ask(viewer: str) -> list[Query]:
+    """A request of each kind."""
+    return [
+        Query(viewer=viewer), Query(viewer=viewer, limit=60), Query(viewer=viewer, explain=True),
+        Query(viewer=viewer, exclude=[f"room-{room:06d}" for room in range(0, 400, 7)]),
+        Query(viewer=viewer, exclude_streamers=("streamer-000012",)), Query(viewer="unknown " + viewer),
+        Query(viewer=viewer, filters=Filters(language="de")),
+        Query(viewer=viewer, filters=Filters(category="category 7")),
+        Query(viewer=viewer, filters=Filters(mature="any")), Query(viewer=viewer, filters=Filters(min_audience=50)),
+    ]  # fmt: skip
+
+
+def compare(num_rooms: int, num_viewers: int, times: int, *, with_model: bool) -> dict[str, float]:
+    """Has the same requests answered with vectors read in 16 bits and in float32. No answer may differ."""
+    clock, metrics, platform = ManualClock(), PrometheusMetrics(), Platform(num_rooms, num_viewers, seed=2)
+    now_ms = clock.now_ms()
+    states = [encode(platform.state(room, now_ms)) for room in range(num_rooms)]
+    rooms = batch_of(ROOM_STATES, [(f"room-{room:06d}", state) for room, state in enumerate(states)])
+    profiles = [platform.profile(viewer, now_ms) for viewer in range(num_viewers)]
+    viewers = batch_of(VIEWER_PROFILES, [(p.viewer, encode(p)) for p in profiles])
+    recommenders = []
+    for coarse in (True, False):
+        tables = Tables(TablesConfig(), LiveIndex(IndexConfig(coarse=coarse)), metrics, clock)
+        recommenders.append(Recommender(tables, RecommendConfig(), metrics, clock))
+        tables.apply(rooms)
+        tables.apply(viewers)
+        if with_model:
+            put_live(tables, recommenders[-1], num_rooms)
+    different = 0
+    for i in range(times):
+        kinds = ways_to_ask(f"viewer-{i // 10 % num_viewers}")
+        one, other = [each.recommend(kinds[i % 10], "same") for each in recommenders]
+        different += one != other
+    return {"rooms": num_rooms, "answers": times, "different": different}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rooms", type=int, default=10_000)
     parser.add_argument("--viewers", type=int, default=2_000)
     parser.add_argument("--times", type=int, default=4_000)
     parser.add_argument("--model", action="store_true", help="answer by a model (untrained) instead of version 0")
+    parser.add_argument(
+        "--compare", action="store_true", help="count the answers that 16 bits change, which must be none"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     args = parser.parse_args()
-    figures = measure(args.rooms, args.viewers, args.times, with_model=args.model)
+    work = compare if args.compare else measure
+    figures = work(args.rooms, args.viewers, args.times, with_model=args.model)
     if args.json:
         print(json.dumps({name: round(value, 1) for name, value in figures.items()}))
     else:
