@@ -69,7 +69,7 @@ def evaluate(
     """
     kind_M = kinds(chat)
     _check(chat, kind_M)
-    wanted_M = np.r_[_sample(kind_M[: chat.num_train], config), kind_M[chat.num_train :] != VisitKind.NO_VISIT]
+    wanted_M = wanted(chat, kind_M, config)
     with TemporaryDirectory(prefix="tidecast-evaluate-") as folder:
         reader = read_visits(
             chat, kind_M, wanted_M, beside or Beside(), folder=Path(folder) / "examples", progress=progress
@@ -169,6 +169,11 @@ def _rank(
     place_R[ranked_R] = np.arange(len(ranked_R)) - visits.sets.starts()[seg_R]
     tally.add(first, place_R[visits.entered_R] + 1, visits.channel_R[place_R < PLACES])
     return ranked_R
+
+
+def wanted(chat: Chat, kind_M: NDArray[np.int8], config: EvaluateConfig) -> NDArray[np.bool_]:
+    """The visits that are learned from, and all of the test, bool [M]."""
+    return np.concatenate([_sample(kind_M[: chat.num_train], config), kind_M[chat.num_train :] != VisitKind.NO_VISIT])
 
 
 def _sample(kind_M: NDArray[np.int8], config: EvaluateConfig) -> NDArray[np.bool_]:

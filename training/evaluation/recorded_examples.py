@@ -17,7 +17,7 @@ from streaming.room.window_config import WindowConfig
 from training.content.encode_missing import Encoder, encode_missing
 from training.content.vector_cache import VectorCache
 from training.examples.candidate_batches import ContentRules
-from training.examples.dataset import ExampleTexts
+from training.examples.dataset import ExampleSet, ExampleTexts
 from training.examples.generator import ExamplePass
 from training.examples.schema import ExamplesConfig
 from training.examples.writer import write_examples
@@ -64,12 +64,47 @@ def read_visits(
     folder: Path,
     progress: Progress,
 ) -> VisitReader:
-    """A reader of the wanted visits, of which this makes examples in the folder; all before them counts as past.
+    """A reader of the wanted visits, as `pass_over` makes them, with the vectors of their texts.
+
+    Raises EncoderError, ConfigError, and TrainingError: the folder cannot be written.
+    """
+    passed, content = pass_over(chat, kind_M, wanted_M, beside, folder=folder, progress=progress), beside.content
+    texts = passed.examples.texts()
+    vectors_KD = np.zeros((len(texts.hash_K), 1), np.float16) if content is None else _vectors(texts, content, progress)
+    return passed.reader(vectors_KD)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PassedVisits:
+    """The wanted visits of a recording as examples, with no vectors yet. message_V: the messages that begin them."""
+
+    chat: Chat
+    kind_M: NDArray[np.int8]
+    message_V: NDArray[np.int64]
+    examples: ExampleSet
+    rules: ContentRules
+
+    def reader(self, vectors_KD: NDArray[np.float16]) -> VisitReader:
+        """A reader of the visits from the first on. vectors_KD: of the examples' texts."""
+        return VisitReader(
+            self.chat, self.kind_M, self.message_V, self.examples, vectors_KD=vectors_KD, rules=self.rules
+        )
+
+
+def pass_over(
+    chat: Chat,
+    kind_M: NDArray[np.int8],
+    wanted_M: NDArray[np.bool_],
+    beside: Beside,
+    *,
+    folder: Path,
+    progress: Progress,
+) -> PassedVisits:
+    """The wanted visits, of which this makes examples in the folder; all before them counts as past.
 
     A visit that is none to a worker is left out: one that repeats another of the same viewer, channel and millisecond,
     and one after several channels in one millisecond that leads to where the worker believes the viewer to be. Outcomes
-    of the training part's visits are as known when it ended.
-    Raises EncoderError, ConfigError, and TrainingError: the folder cannot be written.
+    of the training part's visits are as known when it ended. Raises TrainingError: the folder cannot be written.
     """
     content = beside.content
     passing = ExamplePass(
@@ -83,10 +118,8 @@ def read_visits(
     progress.stage("past and test", "messages", len(chat.at_us_M))
     stream = from_chat(chat, kind_M, beside.known, None if content is None else content.text_M)
     examples = write_examples(stream, passing, folder, _Passed(chat, progress))
-    texts = examples.texts()
-    vectors_KD = np.zeros((len(texts.hash_K), 1), np.float16) if content is None else _vectors(texts, content, progress)
     rules = ContentRules(beside.title_weight, beside.window.mean_alpha)
-    return VisitReader(chat, kind_M, np.array(passing.offsets, np.int64), examples, vectors_KD=vectors_KD, rules=rules)
+    return PassedVisits(chat, kind_M, np.array(passing.offsets, np.int64), examples, rules)
 
 
 def _vectors(texts: ExampleTexts, content: ContentSource, progress: Progress) -> NDArray[np.float16]:

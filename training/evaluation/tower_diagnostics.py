@@ -60,11 +60,21 @@ class TowerRecall:
             equal = np.count_nonzero(product_N == product_N[entered]) - 1
             self._hits[dimensions].append(bool(above + equal / 2 < TOP))
 
+    @property
+    def hit_V(self) -> NDArray[np.bool_]:  # noqa: N802  a shape
+        """Whether the room entered was in the first ten by whole vectors, at each visit so far, bool [V]."""
+        return np.array(self._hits[PREFIXES[-1]], bool)
+
+    @property
+    def viewer_V(self) -> NDArray[np.int64]:  # noqa: N802  a shape
+        """The viewer of each visit so far."""
+        return np.array(self._viewers, np.int64)
+
     def figures(self, gates: Sequence[Gates], seed: int = 7) -> Towers:
         """The figures so far. seed: of the resamples."""
         visits = len(self._viewers)
         recall = {dimensions: sum(hits) / max(1, visits) for dimensions, hits in self._hits.items()}
-        whole = share(np.array(self._hits[PREFIXES[-1]], bool), np.array(self._viewers, np.int64), seed)
+        whole = share(self.hit_V, self.viewer_V, seed)
         return Towers(gates, recall, visits, whole)
 
 
