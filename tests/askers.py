@@ -6,21 +6,44 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
+from typing import Self
 
 from actors.recommend.schema import Answer
 from deploy.http.client import Client
 
+PATIENCE_S = 60.0  # for who waits for an answer
 
-class Askers:
+
+class SideBySide:
+    """Threads that do the same from when it is entered until it is left."""
+
+    def __init__(self, threads: int, work: Callable[[int, threading.Event], None]) -> None:
+        """work: is given the thread's number, and what is set when it is to return."""
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=work, args=(number, self._stop), daemon=True) for number in range(threads)
+        ]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(PATIENCE_S)
+
+
+class Askers(SideBySide):
     """Ask for one viewer after the other, from several threads, while this is entered."""
 
     def __init__(self, url: str, threads: int, viewers: int, look: Callable[[Answer], str]) -> None:
         """look: says what is wrong with an answer, "" where nothing is."""
+        super().__init__(threads, self._ask)
         self._url = url
         self._viewers = viewers
         self._look = look
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(number,), daemon=True) for number in range(threads)]
         self.took_ms: list[tuple[int, float]] = []  # of each answer, when it came and how long it took
         self.versions: set[str] = set()
         self.failed: list[str] = []
@@ -31,19 +54,9 @@ class Askers:
         """The number of answers that came."""
         return len(self.took_ms)
 
-    def __enter__(self) -> Askers:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _ask(self, number: int) -> None:
+    def _ask(self, number: int, stop: threading.Event) -> None:
         with contextlib.closing(Client(self._url)) as client:
-            while not self._stop.is_set():
+            while not stop.is_set():
                 number += 7
                 began_s = time.perf_counter()
                 try:

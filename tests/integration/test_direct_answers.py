@@ -21,6 +21,7 @@ import pytest
 from deploy.config.ray_settings import RayConfig
 from deploy.ray.local_ray import LocalRay
 from streaming.machine.ports import free_port
+from tests.askers import SideBySide
 from tests.direct_requests import CASES, Case, asks, get, without_ids
 from tests.eventually import eventually
 from tests.served_direct import WHERE
@@ -123,30 +124,19 @@ def test_a_replica_says_the_same_by_both_ways(stack: Stack) -> None:
     assert [name for name, said in said_of.items() if not said[0].startswith(b"HTTP/1.1 ")] == []
 
 
-class Callers:
+class Callers(SideBySide):
     """Connections that each ask again as soon as they are answered, through the proxy. For one test."""
 
     def __init__(self, port: int, number: int) -> None:
+        super().__init__(number, self._ask)
         self._port = port
-        self._stop = threading.Event()
         self.pids: Counter[int] = Counter()
         self.failed: list[str] = []
         self.ordinary = 0
-        self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(number)]
 
-    def __enter__(self) -> Callers:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(PATIENCE_S)
-
-    def _ask(self) -> None:
+    def _ask(self, _number: int, stop: threading.Event) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE_S)
-        while not self._stop.is_set():
+        while not stop.is_set():
             try:
                 connection.request("POST", "/v1/recommend", b'{"viewer":"slow"}')
                 response = connection.getresponse()

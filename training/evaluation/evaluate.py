@@ -19,7 +19,7 @@ from streaming.errors import InputFileError
 from streaming.section import Count, CountOrZero, Section
 from training.evaluation.baselines import LearnsBeside, Ranker, TimesRequests
 from training.evaluation.metrics import PLACES
-from training.evaluation.recorded_examples import Beside, Progress, read_visits
+from training.evaluation.recorded_examples import Beside, Progress, pass_over
 from training.evaluation.report import RankTally, Report, Seen, build
 from training.features.features import COLUMN
 from training.features.visit_kinds import VisitKind
@@ -71,9 +71,10 @@ def evaluate(
     _check(chat, kind_M)
     wanted_M = wanted(chat, kind_M, config)
     with TemporaryDirectory(prefix="tidecast-evaluate-") as folder:
-        reader = read_visits(
+        passed = pass_over(
             chat, kind_M, wanted_M, beside or Beside(), folder=Path(folder) / "examples", progress=progress
         )
+        reader = passed.encoded(progress)
         learned = _learn(rankers, reader.past(), progress)
         seen = Seen(chat, reader.num_rest, learned, cold_C)
         tallies = {ranker.name: RankTally(reader.num_rest, len(chat.channels)) for ranker in rankers}

@@ -55,25 +55,6 @@ class Beside:
     content: ContentSource | None = None
 
 
-def read_visits(
-    chat: Chat,
-    kind_M: NDArray[np.int8],
-    wanted_M: NDArray[np.bool_],
-    beside: Beside,
-    *,
-    folder: Path,
-    progress: Progress,
-) -> VisitReader:
-    """A reader of the wanted visits, as `pass_over` makes them, with the vectors of their texts.
-
-    Raises EncoderError, ConfigError, and TrainingError: the folder cannot be written.
-    """
-    passed, content = pass_over(chat, kind_M, wanted_M, beside, folder=folder, progress=progress), beside.content
-    texts = passed.examples.texts()
-    vectors_KD = np.zeros((len(texts.hash_K), 1), np.float16) if content is None else _vectors(texts, content, progress)
-    return passed.reader(vectors_KD)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class PassedVisits:
     """The wanted visits of a recording as examples, with no vectors yet. message_V: the messages that begin them."""
@@ -82,13 +63,19 @@ class PassedVisits:
     kind_M: NDArray[np.int8]
     message_V: NDArray[np.int64]
     examples: ExampleSet
-    rules: ContentRules
+    beside: Beside
 
     def reader(self, vectors_KD: NDArray[np.float16]) -> VisitReader:
         """A reader of the visits from the first on. vectors_KD: of the examples' texts."""
-        return VisitReader(
-            self.chat, self.kind_M, self.message_V, self.examples, vectors_KD=vectors_KD, rules=self.rules
-        )
+        rules = ContentRules(self.beside.title_weight, self.beside.window.mean_alpha)
+        return VisitReader(self.chat, self.kind_M, self.message_V, self.examples, vectors_KD=vectors_KD, rules=rules)
+
+    def encoded(self, progress: Progress) -> VisitReader:
+        """A reader with the vectors of `beside`'s content. Raises EncoderError, ConfigError."""
+        texts, content = self.examples.texts(), self.beside.content
+        if content is None:
+            return self.reader(np.zeros((len(texts.hash_K), 1), np.float16))
+        return self.reader(_vectors(texts, content, progress))
 
 
 def pass_over(
@@ -118,8 +105,7 @@ def pass_over(
     progress.stage("past and test", "messages", len(chat.at_us_M))
     stream = from_chat(chat, kind_M, beside.known, None if content is None else content.text_M)
     examples = write_examples(stream, passing, folder, _Passed(chat, progress))
-    rules = ContentRules(beside.title_weight, beside.window.mean_alpha)
-    return PassedVisits(chat, kind_M, np.array(passing.offsets, np.int64), examples, rules)
+    return PassedVisits(chat, kind_M, np.array(passing.offsets, np.int64), examples, beside)
 
 
 def _vectors(texts: ExampleTexts, content: ContentSource, progress: Progress) -> NDArray[np.float16]:

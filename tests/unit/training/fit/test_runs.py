@@ -169,6 +169,21 @@ def test_two_that_go_on_with_one_run_find_out_and_one_of_them_ends(hosts: Hosts)
     assert len(hosts.names()) == 1, "what another goes on with stays"
 
 
+def test_a_run_that_was_found_to_be_anothers_stays_though_a_late_sign_of_life_hides_that_again(hosts: Hosts) -> None:
+    hosts.killed("a")
+    with hosts.runs("b") as first:
+        first.unfinished(NOW_MS, Quiet())
+        claim = next(hosts.store.glob(f"fit-*/{HOLDER}"))
+        own = claim.read_bytes()
+        with pytest.raises(TrainingError, match="is another process's by now"):
+            for _ in range(100):
+                claim.write_bytes(own.replace(b'"token":"', b'"token":"0'))
+                first.require()
+        claim.write_bytes(own)
+        first.over()
+    assert len(hosts.names()) == 1
+
+
 def test_an_upload_that_was_cut_short_is_no_run_and_goes_with_the_next(hosts: Hosts) -> None:
     class Cut(Quiet):
         def transferred(self, done: int, total: int) -> None:

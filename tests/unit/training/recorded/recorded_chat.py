@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from training.evaluation.recorded_examples import Beside, read_visits
+from training.evaluation.recorded_examples import Beside, pass_over
 from training.recorded.chat import Chat
 from training.recorded.recorded_visits import RecordedVisits
 from training.recorded.visits import kinds
@@ -85,7 +85,8 @@ def visits_of(
     """The wanted visits of a recording, all by default, of which there are few."""
     kind_M = kinds(chat)
     wanted_M = kind_M >= 0 if wanted_M is None else wanted_M
-    reader = read_visits(chat, kind_M, wanted_M, beside or Beside(), folder=folder / "set", progress=Silent())
+    passed = pass_over(chat, kind_M, wanted_M, beside or Beside(), folder=folder / "set", progress=Silent())
+    reader = passed.encoded(Silent())
     past = reader.past()
     (test,) = reader.rest()
     return Parts(past, test)

@@ -18,7 +18,7 @@ from tests.fake_encoder import FAKE_DIMENSION, FAKE_VERSION, fake_vectors
 from tests.unit.training.recorded.recorded_chat import Said, Silent, chat_of, crowd, visits_of
 from training.content.content_vector import mix
 from training.evaluation.learned_rankers import shuffled_content, without_content
-from training.evaluation.recorded_examples import Beside, ContentSource, read_visits
+from training.evaluation.recorded_examples import Beside, ContentSource, pass_over
 from training.examples import writer
 from training.features.features import COLUMN
 from training.features.visit_kinds import SILENCE_US
@@ -142,7 +142,8 @@ def test_shards_of_any_size_hold_the_same_visits(tmp_path: Path, monkeypatch: py
     kind_M = kinds(chat)
     whole = visits_of(chat, tmp_path)
     monkeypatch.setattr(writer, "SHARD_EXAMPLES", size)
-    reader = read_visits(chat, kind_M, kind_M >= 0, Beside(), folder=tmp_path / "parts", progress=Silent())
+    passed = pass_over(chat, kind_M, kind_M >= 0, Beside(), folder=tmp_path / "parts", progress=Silent())
+    reader = passed.encoded(Silent())
     assert_same(reader.past(), whole.past)
     first = 0
     for shard in reader.rest():
