@@ -120,7 +120,7 @@ class Products:
         """rows_ND: float32 or float16. margin: by which product_S may be off; NaN there: no vector."""
         self._rows_ND = rows_ND
         self._query_D = query_D
-        self._margin = margin
+        self.margin = margin
         self.product_S = product_S
 
     def settle(self, slots_K: Slots) -> None:
@@ -138,6 +138,6 @@ class Products:
 
         open_S: bool by slot. tie_S: 0..1; of equal products the larger is before.
         """
-        found_M: Slots = candidates(self.product_S, open_S, num, self._margin)
+        found_M: Slots = candidates(self.product_S, open_S, num, self.margin)
         self.settle(found_M)
         return found_M if len(found_M) <= num else largest(self.product_S, tie_S, found_M, num)

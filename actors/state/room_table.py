@@ -199,7 +199,6 @@ class RoomTable:
         if isinstance(embeddings, ContentEmbeddings):
             self._baseline = embeddings
         self.embeddings = embeddings
-        self._owed.clear()
         self.basis_version += 1
 
     def _adopt(self, states: Sequence[RoomState]) -> None:
@@ -208,11 +207,11 @@ class RoomTable:
             self._baseline.encoder = self.encoder
 
     def _put(self, slots_N: NDArray[np.int64], states: Sequence[RoomState], now_ms: int) -> None:
+        self._owed.difference_update(slots_N.tolist())
         now_ND, embeddings = self.space.put(slots_N, states), self.embeddings
         if not self.dimension and embeddings.model is None:
             return
         if isinstance(embeddings, ModelEmbeddings) and self.failures is not None:
-            self._owed.difference_update(slots_N.tolist())
             self._owed.update(_put_surely(embeddings, _Changes(slots_N, states, now_ND), self.failures, now_ms))
         else:
             embeddings.put(slots_N, states, now_ND)
@@ -240,7 +239,6 @@ class RoomTable:
         self.index.clear(np.array([snapshot.slot]))
         for journal in self._journals:
             journal.add(snapshot.slot)
-        self._owed.discard(snapshot.slot)
         self._slots.release(snapshot.slot)
         for call in self.on_gone:
             call(snapshot)
@@ -373,7 +371,6 @@ def _embedded(state: RoomState) -> tuple[object, ...]:
         state.title_vector,
         state.chat_vector,
         state.mean_vector,
-        state.encoder_version,
         state.streamer,
         state.category,
         state.language,

@@ -112,6 +112,8 @@ class Api:
     def at_once(self, scope: Scope, body: bytes) -> Whole | None:
         """The answer to a request for a direct route that is there in full, byte for byte that of `__call__`.
 
+        Its headers give the length of the body, or it has none.
+
         None where the handler has to wait: the scope is then for `__call__`, which goes on from there.
         """
         started_s = time.perf_counter()
@@ -120,7 +122,6 @@ class Api:
         route = self._direct[scope["method"], scope["path"]]
         try:
             parameters = self._checked(route, scope)
-            self._bodies.check_length(body)
             request = Request({}, parameters, body, headers, scope["key"], request_id)
             began_s = time.perf_counter()
             try:

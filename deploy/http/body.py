@@ -35,7 +35,7 @@ class Bodies:
         """The whole body. Raises RefusedError."""
         message = await self._next(receive, None)
         if not message.get("more_body"):
-            return self.check_length(message.get("body", b""))
+            return self._checked(message.get("body", b""))
         body = bytearray()
         deadline_s = asyncio.get_running_loop().time() + self._timeout_s
         try:
@@ -43,7 +43,7 @@ class Bodies:
                 chunk = message.get("body", b"")
                 self._held += len(chunk)
                 body += chunk
-                self.check_length(body)
+                self._checked(body)
                 if self._held > self._held_bytes:
                     raise RefusedError(
                         HTTPStatus.SERVICE_UNAVAILABLE,
@@ -83,12 +83,6 @@ class Bodies:
                     headers=((b"accept", ", ".join(("application/json", *types)).encode()), *CLOSE),
                 )
 
-    def check_length(self, body: Any) -> bytes:
-        """The body, or as much of it as there is. Raises RefusedError: it is too large."""
-        if len(body) > self._max_bytes:
-            raise self._too_large()
-        return body  # type: ignore[no-any-return]
-
     async def _next(self, receive: Receive, deadline_s: float | None) -> MutableMapping[str, Any]:
         try:
             if deadline_s is None:  # the first message: nearly always the whole body, and there already
@@ -103,6 +97,11 @@ class Bodies:
         if message["type"] == "http.disconnect":
             raise RefusedError(HTTPStatus.BAD_REQUEST, "the caller left before the body's end", headers=CLOSE)
         return message
+
+    def _checked(self, body: Any) -> bytes:
+        if len(body) > self._max_bytes:
+            raise self._too_large()
+        return body  # type: ignore[no-any-return]
 
     def _too_large(self) -> RefusedError:
         allowed = f"at most {self._max_bytes} bytes"

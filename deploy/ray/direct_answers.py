@@ -155,9 +155,7 @@ class DirectProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._answered = False
         super().data_received(data)
-        if self.transport.is_closing():
-            self._body = None
-        elif self._body is not None:
+        if self._body is not None:
             self._go_on(self._body)
         elif self._answered and (self.cycle is None or self.cycle.response_complete):
             self.timeout_keep_alive_task = self.loop.call_later(

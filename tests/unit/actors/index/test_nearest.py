@@ -75,6 +75,19 @@ def test_a_product_does_not_depend_on_what_else_is_compared() -> None:
     np.testing.assert_allclose(together.product_S, vectors @ query, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("coarse", [True, False])
+@pytest.mark.parametrize("length", [0.01, 1, 1_000])
+def test_products_are_off_by_no_more_than_the_margin_which_is_small(length: float, coarse: bool) -> None:
+    rng = np.random.default_rng(1)
+    vectors = rng.normal(size=(500, 64)).astype(np.float32)
+    query = rng.normal(size=64)
+    products = index_of(vectors, coarse=coarse).compare(np.float32(length / np.linalg.norm(query)) * query)
+    found = products.product_S.copy()
+    products.settle(np.arange(500))
+    off = np.abs(found - products.product_S).max()
+    assert 0 < off <= products.margin < length * np.linalg.norm(vectors, axis=1).max() / 1_000
+
+
 def test_without_any_vector_nothing_is_near() -> None:
     index = LiveIndex(IndexConfig(max_rooms=4))
     index.slots.allocate()

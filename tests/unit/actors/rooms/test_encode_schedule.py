@@ -186,3 +186,13 @@ def test_of_the_texts_that_can_wait_no_more_are_chosen_than_asked_and_what_is_sa
     assert order(wants.choose(9, 0, FAST, 2)) == [("a", "title"), ("b", "title"), ("f", "now"), ("g", "now")]
     assert wants.choose(9, 0, FAST, 0) == []
     assert order(wants.choose(9, 0, FAST)) == [("c", "title"), ("d", "segment"), ("e", "now")]
+
+
+def test_what_is_said_now_counts_for_nothing_of_what_can_wait() -> None:
+    wants: EncodeSchedule[str] = EncodeSchedule(ScheduleConfig(), now_first=True)
+    for room in "ab":
+        wants.want_title(room, 0)
+    for room in "fg":
+        wants.want_now(room, 0, 1, 1)
+    by_turns = [("a", "title"), ("f", "now"), ("b", "title"), ("g", "now")]
+    assert order(wants.choose(9, 0, FAST, 2)) == by_turns

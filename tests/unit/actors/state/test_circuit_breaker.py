@@ -213,6 +213,9 @@ def test_a_room_that_the_version_could_not_take_in_is_taken_in_with_its_next_sta
     slots_N = np.array([world.replica.tables.rooms.snapshots[RoomId("new")].slot])
     assert np.isfinite(embeddings.vectors(slots_N)).all()
     world.check_rows()
+    two.fails = "embed"
+    world.replica.room("new", title_vector=axis(3))
+    assert world.replica.metrics.value("model_failures_total", version="two") == 1, "once is enough"
 
 
 def test_a_version_that_takes_no_room_in_gives_way() -> None:

@@ -297,10 +297,16 @@ def test_a_caller_who_leaves_before_the_bodys_end_asks_nothing() -> None:
     run(test)
 
 
-def test_who_does_not_read_is_answered_no_further() -> None:
+@pytest.mark.parametrize(
+    "pieces",
+    [(asks("v1") + asks("v2") + asks("v3"),), (asks("v1"), asks("v2"), asks("v3"))],
+    ids=["at once", "one by one"],
+)
+def test_who_does_not_read_is_answered_no_further(pieces: tuple[bytes, ...]) -> None:
     async def test() -> None:
         server = Server(Replica(), full=1)
-        server.protocol.data_received(asks("v1") + asks("v2") + asks("v3"))
+        for piece in pieces:
+            server.protocol.data_received(piece)
         await server.rest(body_follows=True)
         assert b'"viewer":"v1"' in server.wire.sent
         assert b'"viewer":"v2"' not in server.wire.sent
