@@ -24,32 +24,31 @@ STEPS = np.float32(32_767)
 MOST = 32_767.0  # STEPS as float64
 
 
-@kernel(exact=True)
-def fix(vectors_ND: Floats, rows_N: NDArray[np.int64], fixed_TDN: Fixed, unit_R: Floats) -> float:
-    """Writes vectors to rows. Returns the length of the longest that rounding took of one.
+@kernel()
+def fix(vectors_ND: Floats, rows_N: NDArray[np.int64], fixed_TDN: Fixed, unit_R: Floats) -> tuple[float, float]:
+    """Writes vectors to rows. Returns the length of the longest, and of the longest that rounding took of one.
 
     Not finite is no vector: the row's unit is NaN.
     """
-    most = 0.0
+    longest, most = 0.0, 0.0
     for n in range(len(rows_N)):
-        row, largest = rows_N[n], np.float32(0)
+        row, largest, squares = rows_N[n], np.float32(0), 0.0
         for value in vectors_ND[n]:
-            largest = max(largest, abs(value)) if np.isfinite(value) else np.float32(np.nan)
-            if np.isnan(largest):
-                break
-        unit = largest / STEPS
-        unit_R[row] = unit
-        if np.isnan(unit):
+            largest = max(largest, abs(value))
+            squares += np.float64(value) * np.float64(value)
+        if not np.isfinite(squares):  # those of finite values do not overflow
+            unit_R[row] = np.nan
             continue
+        unit_R[row] = unit = largest / STEPS
+        by_unit = 1 / np.float64(unit) if unit > 0 else 0.0
         lost = 0.0
         for d in range(vectors_ND.shape[1]):
             value = np.float64(vectors_ND[n, d])
-            steps = np.rint(value / unit) if unit > 0 else 0.0
-            steps = min(max(steps, -MOST), MOST)
+            steps = min(max(np.rint(value * by_unit), -MOST), MOST)
             fixed_TDN[row // TILE, d, row % TILE] = np.int16(steps)
             lost += (value - steps * np.float64(unit)) ** 2
-        most = max(most, np.sqrt(lost))
-    return most
+        longest, most = max(longest, np.sqrt(squares)), max(most, np.sqrt(lost))
+    return longest, most
 
 
 @kernel(beside_python=True)
@@ -90,12 +89,15 @@ class FixedRows:
         tiles = -(-max_rows // TILE)
         self._fixed_TDN: Fixed = np.zeros((tiles, dimension, TILE), np.int16)
         self._unit_R: Floats = np.zeros(tiles * TILE, np.float32)
+        self.longest = 0.0  # of all vectors ever put
         self.rounded = 0.0  # most by which a product with a unit vector was ever off for being of 16 bits
 
     def put(self, rows: NDArray[np.int64], vectors_ND: NDArray[np.floating]) -> None:
         """Overwrites rows. One with a component that is not finite is empty."""
-        vectors_ND = np.array(vectors_ND, np.float32, order="C")  # kernels take no frozen one
-        self.rounded = max(self.rounded, fix(vectors_ND, rows, self._fixed_TDN, self._unit_R))
+        if vectors_ND.dtype != np.float32 or not (vectors_ND.flags.c_contiguous and vectors_ND.flags.writeable):
+            vectors_ND = np.array(vectors_ND, np.float32, order="C")  # kernels take no frozen one
+        longest, rounded = fix(vectors_ND, rows, self._fixed_TDN, self._unit_R)
+        self.longest, self.rounded = max(self.longest, longest), max(self.rounded, rounded)
 
     def clear(self, rows: NDArray[np.int64] | slice) -> None:
         """Empties rows: their products are NaN from now on."""

@@ -53,7 +53,7 @@ class LiveIndex:
         self._rows_ND: NDArray[np.floating] = np.zeros((0, 0), self._dtype)
         self._coarse = coarse and config.coarse
         self._fixed: FixedRows | None = None  # where `compare` reads 16 bits
-        self._longest = 0.0  # of all vectors ever put
+        self._longest = 0.0  # of all vectors ever put, where they are in no other form
         self._high = 0  # rows in [0, high) are vectors or NaN; those above have not been touched
         self._lock = threading.Lock()
         self._thread = threading.local()
@@ -84,10 +84,11 @@ class LiveIndex:
             self._raise()
             rows_ND = vectors_ND.astype(self._dtype, copy=False)
             self._rows_ND[slots_N] = rows_ND
-            lengths_N = np.sqrt(np.square(rows_ND, dtype=np.float64).sum(axis=1))
-            self._longest = float(np.fmax.reduce(lengths_N[np.isfinite(lengths_N)], initial=self._longest))
             if self._fixed is not None:
                 self._fixed.put(slots_N, rows_ND)
+            else:
+                lengths_N = np.sqrt(np.square(rows_ND, dtype=np.float64).sum(axis=1))
+                self._longest = float(np.fmax.reduce(lengths_N[np.isfinite(lengths_N)], initial=self._longest))
             self._note(slots_N)
 
     def vectors(self, slots_N: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -123,14 +124,15 @@ class LiveIndex:
         query_D = np.array(query_D, np.float32)  # kernels take no frozen one
         if self.dimension and len(query_D) != self.dimension:
             raise ValueError(f"a vector of {len(query_D)} dimensions is compared with rows of {self.dimension}")
-        rounded = 0.0
+        longest, rounded = self._longest, 0.0
         if self._fixed is None:
             product_S = self.products(query_D)
         else:
             with self._lock:
                 high = self._raise()
-            product_S, rounded = self._fixed.products(high, query_D), self._fixed.rounded
-        summed = 2 * (len(query_D) + 4) * ROUNDING * self._longest  # of these sums and of the exact ones
+            product_S = self._fixed.products(high, query_D)
+            longest, rounded = self._fixed.longest, self._fixed.rounded
+        summed = 2 * (len(query_D) + 4) * ROUNDING * longest  # of these sums and of the exact ones
         length = float(np.sqrt(np.square(query_D, dtype=np.float64).sum()))
         return Products(self._rows_ND, query_D, product_S, length * (rounded + summed))
 
