@@ -71,7 +71,7 @@ class Intake:
                 if isinstance(known, Receipt):
                     self._metrics.count("intake_repeated_total", topic=topic)
                     return Taken(known, repeated=True)
-                task = known or self._begin(topic, prepared, key, deadline_s)
+            task = known or self._begin(topic, prepared, key, deadline_s)
             return Taken(await self._in_time(task, deadline_s), repeated=known is not None)
         except NotTaken as err:
             busy = isinstance(err, TooManyWaiting)
@@ -113,27 +113,31 @@ class Intake:
             raise TooManyWaiting("too many bodies wait here to be read", may_be_written=False) from err
 
     def _begin(self, topic: str, prepared: _Prepared, key: str, deadline_s: float) -> asyncio.Task[Receipt]:
+        """Begins to write; the bytes are in hand from now until the task ends. Raises TooManyWaiting, NotTaken."""
+        in_hand = contextlib.ExitStack()
+        if prepared.admitted.records:
+            if self._writers[topic].stuck_s() > self._config.timeout_s:
+                raise NotTaken("Kafka does not answer at the moment", may_be_written=False)
+            in_hand.enter_context(self._in_hand(prepared.size))
         task = asyncio.get_running_loop().create_task(self._written(topic, prepared, deadline_s))
         task.add_done_callback(lambda task: task.cancelled() or task.exception())  # nobody may be waiting by then
+        task.add_done_callback(lambda _: in_hand.close())
         if key:
             self._remembered.begin(topic, key, prepared.digest, task)
         return task
 
     async def _written(self, topic: str, prepared: _Prepared, deadline_s: float) -> Receipt:
-        """Has the records written; ends only when it is known whether they are. Raises TooManyWaiting, NotTaken."""
+        """Has the records written; ends only when it is known whether they are. Raises NotTaken."""
         records, receipt = prepared.admitted.records, prepared.admitted.receipt
-        writer = self._writers[topic]
         began_s = self._clock.monotonic_s()
         if records:
-            if writer.stuck_s() > self._config.timeout_s:
-                raise NotTaken("Kafka does not answer at the moment", may_be_written=False)
-            with self._in_hand(prepared.size):
-                submission = writer.submit(records)
-                written = asyncio.wrap_future(submission.written)
-                done, _ = await asyncio.wait([written], timeout=_left_s(deadline_s))
-                if not done:
-                    writer.withdraw(submission)
-                await written
+            writer = self._writers[topic]
+            submission = writer.submit(records)
+            written = asyncio.wrap_future(submission.written)
+            done, _ = await asyncio.wait([written], timeout=_left_s(deadline_s))
+            if not done:
+                writer.withdraw(submission)
+            await written
             self._metrics.observe("intake_seconds", self._clock.monotonic_s() - began_s, topic=topic)
         self._admissions[topic].count(receipt)
         return receipt

@@ -13,7 +13,7 @@ from tests.e2e.running import WAIT_S, Ends, Load, Running, Viewers, await_true
 from tests.e2e.settled import differing_states
 from training.content.text_encoder import TextEncoder
 
-KILLS = Counter({"room-worker": 3, "profile-worker": 3, "encoder": 2, "recommender": 3, "broker": 1})
+KILLS = Counter({"room-worker": 2, "profile-worker": 2, "encoder": 1, "recommender": 2, "broker": 1})
 SEED = 20_251
 # HAProxy waits so long for a replica that takes a request and says nothing, then asks the other one; usual is a second
 MOST_WAIT_S = 5.0 + 3.0

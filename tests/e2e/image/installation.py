@@ -1,7 +1,8 @@
 """An installation's pods on one machine: head, serving and encoder, each with an address of its own. For one thread.
 
 What the operator does stands here: KubeRay's `ray start`, its token, and its request to the head that deploys the
-application. Kafka runs outside, as on Kubernetes. Without an image with torch, the Encoder's Ray is the checkout's.
+application; and what the kubelet does: a container that ends is started again. Kafka runs outside, as on Kubernetes.
+Without an image with torch, the Encoder's Ray is the checkout's.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import queue
 import secrets
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -40,6 +43,37 @@ from tests.e2e.running import await_true
 ROOT = Path(__file__).resolve().parents[3]
 START_S = 240.0  # for Ray or the application, on two busy cores
 GCS, DASHBOARD, KAFKA = 6379, 8265, 9092
+ENCODER_LOG = "encoder.txt"  # of the Encoder's Ray where it is the checkout's
+
+
+class _Kubelet(threading.Thread):
+    """Keeps containers running: on a busy machine Ray gives up after half a minute. restarts: how often."""
+
+    def __init__(self) -> None:
+        super().__init__(name="kubelet", daemon=True)
+        self._kept: queue.SimpleQueue[Callable[[], subprocess.Popen[bytes]]] = queue.SimpleQueue()
+        self._halt = threading.Event()
+        self.restarts = 0
+
+    def keep(self, start: Callable[[], subprocess.Popen[bytes]]) -> None:
+        """A container, which is started now, and again where it ends."""
+        self._kept.put(start)
+
+    def run(self) -> None:
+        running: list[tuple[Callable[[], subprocess.Popen[bytes]], subprocess.Popen[bytes]]] = []
+        while not self._halt.wait(0.2):
+            starts = [self._kept.get() for _ in range(self._kept.qsize())]
+            for one in list(running):
+                if one[1].poll() is not None:
+                    running.remove(one)
+                    starts.append(one[0])
+                    self.restarts += 1
+            running += [(start, start()) for start in starts]
+
+    def halt(self) -> None:
+        self._halt.set()
+        if self.is_alive():
+            self.join()
 
 
 class Installation:
@@ -52,8 +86,7 @@ class Installation:
         self._stack = contextlib.ExitStack()
         self._token = secrets.token_hex(32)
         self.pods: dict[str, Pod] = {}
-        self._running: list[tuple[Callable[[], subprocess.Popen[bytes]], subprocess.Popen[bytes]]] = []
-        self.restarts = 0
+        self._kubelet = _Kubelet()
         self.seconds: dict[str, float] = {}
 
     def __enter__(self) -> Installation:
@@ -62,17 +95,32 @@ class Installation:
         try:
             self._start()
         except BaseException as err:
-            for pod in self.pods.values():
-                if pod.log.exists():
-                    err.add_note(f"{pod.name}: {pod.log.read_text(errors='replace')[-3_000:]}")
-            self._stack.close()
+            err.add_note(self.logs())
+            self._close()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        self._kubelet.halt()
         self._stack.close()
+
+    @property
+    def restarts(self) -> int:
+        """How many containers ended and were started again."""
+        return self._kubelet.restarts
+
+    def logs(self) -> str:
+        """The last lines of every container."""
+        return "\n".join(f"{path.stem}: {path.read_text(errors='replace')[-3_000:]}" for path in self._logs())
+
+    def _logs(self) -> list[Path]:
+        found = [pod.log for pod in self.pods.values()] + [self.folder / ENCODER_LOG]
+        return [path for path in found if path.exists()]
 
     @property
     def log(self) -> KafkaLog:
@@ -97,6 +145,7 @@ class Installation:
             pod.initialise()
         self.seconds["kernels copied"] = time.monotonic() - began_s
         address = f"{head.host.address}:{GCS}"
+        self._kubelet.start()
         self._keep(lambda: head.start(_ray_start(cluster["headGroupSpec"], "")))
         self._await("Ray's head", lambda: head.run("ray", "health-check", "--address", address).returncode == 0)
         self.seconds["head"] = time.monotonic() - began_s
@@ -109,19 +158,10 @@ class Installation:
         self.seconds["ready"] = time.monotonic() - began_s
 
     def _keep(self, start: Callable[[], subprocess.Popen[bytes]]) -> None:
-        """Starts a container, and again where it ends: on a busy machine Ray gives up after half a minute."""
-        self._running.append((start, start()))
+        self._kubelet.keep(start)
 
     def _await(self, what: str, holds: Callable[[], bool]) -> None:
-        def tried() -> bool:
-            ended = [one for one in self._running if one[1].poll() is not None]
-            for start, process in ended:
-                self._running.remove((start, process))
-                self._keep(start)
-            self.restarts += len(ended)
-            return holds()
-
-        await_true(what, tried, START_S)
+        await_true(what, holds, START_S)
 
     def _start_kafka(self) -> None:
         store = self._network.add("store")
@@ -198,7 +238,7 @@ class Installation:
         Path(METRICS_FOLDER).mkdir(exist_ok=True)
         self._stack.callback(_remove_if_empty, Path(METRICS_FOLDER))
         line = f"mount --bind {own} {METRICS_FOLDER} && PATH={Path(sys.executable).parent}:$PATH && {line}"
-        self._keep(lambda: host.start(["bash", "-c", line], self.folder / "encoder.txt", environment))
+        self._keep(lambda: host.start(["bash", "-c", line], self.folder / ENCODER_LOG, environment))
 
     def _deployed(self, config: Any) -> bool:
         """Whether the head took the configuration: KubeRay's request."""

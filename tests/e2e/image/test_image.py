@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import distributions
 from pathlib import Path
@@ -39,7 +39,7 @@ from streaming.simulated.config import SimulationConfig
 from streaming.simulated.simulate import Platform
 from tests.e2e.hosts import network
 from tests.e2e.image import container
-from tests.e2e.image.installation import Installation
+from tests.e2e.image.installation import START_S, Installation
 from tests.e2e.running import Load, await_true
 
 WHY_NOT = build.why_not() or container.why_not() or network.why_not()
@@ -165,30 +165,24 @@ def test_a_pod_of_it_starts_as_nobody_on_a_root_that_nobody_can_write(running: I
 def test_pods_keep_the_promises_of_the_demo_and_compile_nothing(
     request: pytest.FixtureRequest, running: Installation
 ) -> None:
-    stop = threading.Event()
     view = PlatformView(running.log)
     promises = Promises(view.ended_at_ms)
-    load = Load(running.log, Platform(PLATFORM))
     asker = Asker(running.client(), promises, view.active, SystemClock())
-    load.start()
-    watching = threading.Thread(target=view.run, args=(stop,), daemon=True)
-    watching.start()
-    with contextlib.closing(running.client()) as client:
-        await_true("a room with an embedding", lambda: _encoded(running))
+    with _loaded(running), contextlib.closing(running.client()) as client, _beside(view.run):
+        try:
+            await_true("a room with an embedding", lambda: _encoded(running), START_S)
+        except AssertionError as err:
+            err.add_note(running.logs())
+            raise
         first = now = parse(client.metrics())
-        asking = threading.Thread(target=asker.run, args=(stop, ASK_EVERY_S, 10), daemon=True)
-        asking.start()
-        began_s = time.monotonic()
-        while (took_s := time.monotonic() - began_s) < WATCHED_S or not view.ended():
-            assert took_s < LONGEST_S, "no room ended, so that none could be wrongly shown"
-            now = parse(client.metrics())
-            promises.check_metrics(now, time.monotonic())
-            promises.check_processes(client.status())
-            stop.wait(1.0)
-    stop.set()
-    for thread in (asking, watching):
-        thread.join(10)
-    load.halt()
+        with _beside(lambda stop: asker.run(stop, ASK_EVERY_S, 10)):
+            began_s = time.monotonic()
+            while (took_s := time.monotonic() - began_s) < WATCHED_S or not view.ended():
+                assert took_s < LONGEST_S, "no room ended, so that none could be wrongly shown"
+                now = parse(client.metrics())
+                promises.check_metrics(now, time.monotonic())
+                promises.check_processes(client.status())
+                time.sleep(1.0)
     verdict = promises.verdict(now, first)
     report(request, summary(verdict, ()))
     assert verdict.broken == ()
@@ -200,6 +194,30 @@ def test_pods_keep_the_promises_of_the_demo_and_compile_nothing(
     )
     assert len(seeded) > 50
     assert used == seeded, "kernels were compiled in the pod"
+
+
+@contextlib.contextmanager
+def _loaded(running: Installation) -> Iterator[None]:
+    """The simulated platform's events arrive."""
+    load = Load(running.log, Platform(PLATFORM))
+    load.start()
+    try:
+        yield
+    finally:
+        load.halt()
+
+
+@contextlib.contextmanager
+def _beside(work: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Something that runs until it is told to stop."""
+    stop = threading.Event()
+    thread = threading.Thread(target=work, args=(stop,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(10)
 
 
 def _encoded(running: Installation) -> bool:
