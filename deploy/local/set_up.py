@@ -4,7 +4,9 @@
     python deploy/local/set_up.py --uv pip compile ...      uv itself, with the same settings
 
 `make` calls it. The packages come through uv, which is taken from the PATH, or else installed into .uv. They come from
-where the user's settings say: uv's own, or where there are none, pip's.
+where the user's settings say: uv's own, or where there are none, pip's. All modules are compiled to bytecode once, here:
+each of the system's processes loads thousands, and a root that cannot be written or PYTHONDONTWRITEBYTECODE, common in
+containers, would have each process compile them at each start.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ ROOT = Path(__file__).resolve().parents[2]
 VENV, UV_VENV = ROOT / ".venv", ROOT / ".uv"
 PYTHON = VENV / "bin" / "python"
 LOCKS = {False: ROOT / "requirements.lock", True: ROOT / "requirements-dev.lock"}
+PACKAGES = ("streaming", "actors", "training", "deploy", "tidecast_client")
 TORCH = "torch"
+COMPILED = "--compile-bytecode"
 UV_SETTINGS = (Path("~/.config/uv/uv.toml"), Path("/etc/uv/uv.toml"))
 
 _PIN = re.compile(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", re.MULTILINE)
@@ -88,16 +92,21 @@ def install(uv: str, python: Path, lock: Path, environ: Mapping[str, str], torch
         if torch_index:
             lock = Path(folder, lock.name)
             lock.write_text(without_torch(text))
-        _run([uv, "pip", "sync", "--python", python, "--require-hashes", lock], environ)
+        _run([uv, "pip", "sync", COMPILED, "--python", python, "--require-hashes", lock], environ)
     if torch_index:
         pin = f"{TORCH}=={dict(_PIN.findall(text))[TORCH]}"
-        _run([uv, "pip", "install", "--python", python, "--no-deps", "--default-index", torch_index, pin], environ)
+        how = (COMPILED, "--no-deps", "--default-index", torch_index)
+        _run([uv, "pip", "install", *how, "--python", python, pin], environ)
 
 
 def install_checkout(uv: str, python: Path, root: Path, environ: Mapping[str, str]) -> None:
-    """Installs the checkout itself, with the build packages that the lock file brought. Raises CalledProcessError."""
+    """Installs the checkout itself, with the build packages that the lock file brought, and compiles its modules.
+
+    Raises CalledProcessError.
+    """
     how = ("--quiet", "--no-deps", "--no-build-isolation", "--offline")
     _run([uv, "pip", "install", *how, "--python", python, "--editable", root], environ)
+    _run([python, "-m", "compileall", "-q", "-j", "0", *(root / package for package in PACKAGES)], environ)
 
 
 def _run(words: Sequence[str | Path], environ: Mapping[str, str]) -> None:

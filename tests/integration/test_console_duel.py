@@ -53,6 +53,14 @@ def await_rooms(page: Page, name: str, are_there: Callable[[list[str]], bool]) -
         page.wait_for_timeout(50)
 
 
+def await_text(panel: Locator, text: str) -> None:
+    """Waits until the panel says it; fails with what it says instead."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    while text not in (said := panel.inner_text()):
+        assert time.monotonic() < deadline_s, f"no {text!r} in {said!r}"
+        panel.page.wait_for_timeout(50)
+
+
 def choose(page: Page, within: str, field: str, option: str) -> None:
     side(page, within).get_by_role("combobox", name=field, exact=True).click()
     page.get_by_role("option", name=option, exact=True).click()
@@ -175,7 +183,7 @@ def test_a_rule_of_a_name_that_is_there_is_replaced_after_asking_and_a_refusal_s
         choose(page, "Rules", "to rooms by", "room")
         panel.get_by_label("which", exact=True).fill(first)
         panel.get_by_role("button", name="Put rule").click()
-        panel.get_by_text("1 came, 1 went").wait_for()
+        await_text(panel, "1 came, 1 went")
         await_rooms(page, "Viewer", lambda found: first not in found)
         panel.locator("tbody tr", has_text=f"rooms {first}").wait_for()
         panel.get_by_label("which", exact=True).fill("no-such-room")
