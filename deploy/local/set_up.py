@@ -4,9 +4,9 @@
     python deploy/local/set_up.py --uv pip compile ...      uv itself, with the same settings
 
 `make` calls it. The packages come through uv, which is taken from the PATH, or else installed into .uv. They come from
-where the user's settings say: uv's own, or where there are none, pip's. All modules are compiled to bytecode here, once:
-each of the system's processes loads thousands, and where Python may not write, as in many containers, each would compile
-them at each start.
+where the user's settings say: uv's own, or where there are none, pip's. All modules are compiled to bytecode here: each
+process of the system loads thousands, and where Python may not write, as in many containers, would compile them at
+each start.
 """
 
 from __future__ import annotations
