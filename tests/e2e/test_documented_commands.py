@@ -308,4 +308,4 @@ def test_its_archiver_runs_and_logs_stay_when_the_system_has_stopped(shell: Shel
     assert "archiver 0" in until(shell, "tidecast status", "archiver 0")
     assert "topic=chat" in {path.name for path in (shell.folder / "archive").iterdir()}
     shell.type("tidecast down")
-    assert "archiver-0 begins" in shell.type("tidecast logs")
+    assert "archiver-0 has ended" in shell.type("tidecast logs")
