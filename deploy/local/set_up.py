@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -29,7 +30,6 @@ ROOT = Path(__file__).resolve().parents[2]
 VENV, UV_VENV = ROOT / ".venv", ROOT / ".uv"
 PYTHON = VENV / "bin" / "python"
 LOCKS = {False: ROOT / "requirements.lock", True: ROOT / "requirements-dev.lock"}
-PACKAGES = ("streaming", "actors", "training", "deploy", "tidecast_client")
 TORCH = "torch"
 COMPILED = "--compile-bytecode"
 UV_SETTINGS = (Path("~/.config/uv/uv.toml"), Path("/etc/uv/uv.toml"))
@@ -58,6 +58,7 @@ def main() -> int:
         make_venv(uv, VENV, environ)
         install(uv, PYTHON, LOCKS[args.dev], environ, os.environ.get("TORCH_INDEX_URL", ""))
         install_checkout(uv, PYTHON, ROOT, environ)
+        compile_checkout(PYTHON, ROOT, environ)
     except NoVenvModule:
         print("This Python has no venv module (on Debian and Ubuntu: apt install python3-venv)", file=sys.stderr)
         return 1
@@ -100,13 +101,16 @@ def install(uv: str, python: Path, lock: Path, environ: Mapping[str, str], torch
 
 
 def install_checkout(uv: str, python: Path, root: Path, environ: Mapping[str, str]) -> None:
-    """Installs the checkout itself, with the build packages that the lock file brought, and compiles its modules.
-
-    Raises CalledProcessError.
-    """
+    """Installs the checkout itself, with the build packages that the lock file brought. Raises CalledProcessError."""
     how = ("--quiet", "--no-deps", "--no-build-isolation", "--offline")
     _run([uv, "pip", "install", *how, "--python", python, "--editable", root], environ)
-    _run([python, "-m", "compileall", "-q", "-j", "0", *(root / package for package in PACKAGES)], environ)
+
+
+def compile_checkout(python: Path, root: Path, environ: Mapping[str, str]) -> None:
+    """Compiles the checkout's modules to bytecode, as uv does those of packages. Raises CalledProcessError."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    folders = [root / name for name in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]]
+    _run([python, "-m", "compileall", "-q", "-j", "0", *folders], environ)
 
 
 def _run(words: Sequence[str | Path], environ: Mapping[str, str]) -> None:

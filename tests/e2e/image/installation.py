@@ -116,11 +116,9 @@ class Installation:
 
     def logs(self) -> str:
         """The last lines of every container."""
-        return "\n".join(f"{path.stem}: {path.read_text(errors='replace')[-3_000:]}" for path in self._logs())
-
-    def _logs(self) -> list[Path]:
-        found = [pod.log for pod in self.pods.values()] + [self.folder / ENCODER_LOG]
-        return [path for path in found if path.exists()]
+        paths = [*(pod.log for pod in self.pods.values()), self.folder / ENCODER_LOG]
+        said = (f"{path.stem}: {path.read_text(errors='replace')[-3_000:]}" for path in paths if path.exists())
+        return "\n".join(said)
 
     @property
     def log(self) -> KafkaLog:
@@ -146,19 +144,16 @@ class Installation:
         self.seconds["kernels copied"] = time.monotonic() - began_s
         address = f"{head.host.address}:{GCS}"
         self._kubelet.start()
-        self._keep(lambda: head.start(_ray_start(cluster["headGroupSpec"], "")))
+        self._kubelet.keep(lambda: head.start(_ray_start(cluster["headGroupSpec"], "")))
         self._await("Ray's head", lambda: head.run("ray", "health-check", "--address", address).returncode == 0)
         self.seconds["head"] = time.monotonic() - began_s
-        self._keep(lambda: serving.start(_ray_start(groups["serving"], address)))
+        self._kubelet.keep(lambda: serving.start(_ray_start(groups["serving"], address)))
         self._start_encoder(groups["encoder"], address, roots.get("torch"))
         self._await("the head's dashboard", lambda: self._deployed(yaml.safe_load(service["serveConfigV2"])))
         self.seconds["deploys"] = time.monotonic() - began_s
         probe = groups["serving"]["template"]["spec"]["containers"][0]["readinessProbe"]["exec"]["command"]
         self._await("the pod's readiness", lambda: serving.run(*probe).returncode == 0)
         self.seconds["ready"] = time.monotonic() - began_s
-
-    def _keep(self, start: Callable[[], subprocess.Popen[bytes]]) -> None:
-        self._kubelet.keep(start)
 
     def _await(self, what: str, holds: Callable[[], bool]) -> None:
         await_true(what, holds, START_S)
@@ -215,7 +210,7 @@ class Installation:
         if root is not None:
             pod = self._pod("encoder", group["template"], root)
             pod.initialise()
-            self._keep(lambda: pod.start(_ray_start(group, address)))
+            self._kubelet.keep(lambda: pod.start(_ray_start(group, address)))
             return
         host = self._network.add("encoder")
         container = group["template"]["spec"]["containers"][0]
@@ -238,7 +233,7 @@ class Installation:
         Path(METRICS_FOLDER).mkdir(exist_ok=True)
         self._stack.callback(_remove_if_empty, Path(METRICS_FOLDER))
         line = f"mount --bind {own} {METRICS_FOLDER} && PATH={Path(sys.executable).parent}:$PATH && {line}"
-        self._keep(lambda: host.start(["bash", "-c", line], self.folder / ENCODER_LOG, environment))
+        self._kubelet.keep(lambda: host.start(["bash", "-c", line], self.folder / ENCODER_LOG, environment))
 
     def _deployed(self, config: Any) -> bool:
         """Whether the head took the configuration: KubeRay's request."""

@@ -172,6 +172,22 @@ def test_what_is_in_hand_is_bounded_and_is_free_again(log: Gated) -> None:
     assert taker._in_hand_bytes == 0
 
 
+def test_what_was_read_is_in_hand_before_its_writing_begins(log: Gated) -> None:
+    """Else a request that comes in between takes its place, and one that was read already is refused."""
+    taker = intake(log, IntakeConfig())
+
+    async def run() -> int:
+        task = asyncio.create_task(take(taker, chat("a")))
+        await asyncio.sleep(0)  # it is read, and the task that writes it has not run yet
+        in_hand = taker._in_hand_bytes
+        log.gate.set()
+        await task
+        return in_hand
+
+    assert asyncio.run(run()) == len(chat("a"))
+    assert taker._in_hand_bytes == 0
+
+
 def test_one_request_larger_than_the_bound_is_taken_alone(log: Gated) -> None:
     log.gate.set()
     taker = intake(log, IntakeConfig(waiting_mb=1))

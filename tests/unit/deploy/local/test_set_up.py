@@ -128,9 +128,10 @@ def test_the_lock_file_is_what_is_installed_and_nothing_else(uv: str, tmp_path: 
     links, venv, lock = tmp_path / "links", tmp_path / "venv", tmp_path / "requirements.lock"
     links.mkdir()
     environ = {**os.environ, "UV_FIND_LINKS": str(links), "UV_NO_INDEX": "1", "UV_CACHE_DIR": str(tmp_path / "cache")}
+    environ["PYTHONDONTWRITEBYTECODE"] = "1"
     python = venv / "bin" / "python"
     left, right = wheel(links, "left_shoe", "1.0"), wheel(links, "right_shoe", "1.0")
-    newer = wheel(links, "left_shoe", "2.0")
+    newer = wheel(links, "left_shoe", "2.0.0")  # of another size: bytecode is told apart by size and second
 
     def said(code: str) -> str:
         return subprocess.run([python, "-c", code], capture_output=True, text=True, check=False).stdout.strip()
@@ -138,6 +139,8 @@ def test_the_lock_file_is_what_is_installed_and_nothing_else(uv: str, tmp_path: 
     set_up.make_venv(uv, venv, environ)
     lock.write_text(left + right)
     set_up.install(uv, python, lock, environ, "")
+    compiled = {path.name.partition(".")[0] for path in venv.rglob("*_shoe*.pyc")}
+    assert compiled == {"left_shoe", "right_shoe"}, "each process would compile them at each start"
     assert said("import left_shoe, right_shoe; print(left_shoe.version)") == "1.0"
 
     marker = venv / "marker"
@@ -146,7 +149,7 @@ def test_the_lock_file_is_what_is_installed_and_nothing_else(uv: str, tmp_path: 
     assert marker.exists()
     lock.write_text(newer)
     set_up.install(uv, python, lock, environ, "")
-    assert said("import left_shoe; print(left_shoe.version)") == "2.0"
+    assert said("import left_shoe; print(left_shoe.version)") == "2.0.0"
     assert said("import right_shoe; print(1)") == ""
 
     lock.write_text(right.replace("sha256:", "sha256:00")[: len(right) - 2] + "\n")
@@ -155,3 +158,13 @@ def test_the_lock_file_is_what_is_installed_and_nothing_else(uv: str, tmp_path: 
     python.unlink()
     set_up.make_venv(uv, venv, environ)  # one that is broken is made anew
     assert said("print(1)") == "1"
+
+
+def test_the_checkouts_packages_are_compiled(tmp_path: Path) -> None:
+    wheel = '[tool.hatch.build.targets.wheel]\npackages = ["ours"]\n'
+    (tmp_path / "pyproject.toml").write_text(wheel)
+    for name in ("ours", "tests"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "shoe.py").write_text("size = 42\n")
+    set_up.compile_checkout(Path(sys.executable), tmp_path, {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+    assert [path.parent.parent.name for path in tmp_path.rglob("*.pyc")] == ["ours"]
